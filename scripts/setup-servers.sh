@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs the real servers that the acceptance tests talk to. Safe to run again: what is there is left alone.
+# Tests start their own instances, so no daemon of these packages is started.
+set -euo pipefail
+
+packages=(
+  prometheus prometheus-alertmanager # metrics, alerts, promtool
+  redis-server
+  openssh-server
+  podman runc busybox-static # a container engine with a Docker-compatible socket, and an image made without a registry
+  faketime                   # clock jumps
+  procps util-linux          # ps, prlimit, setpriv
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  echo "All servers are installed."
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then as_root=(sudo); fi
+
+# Debian asks this file before it starts a daemon that was just installed; 101 says no.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod +x "$policy"
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
+
+echo "Installing: ${missing[*]}"
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
