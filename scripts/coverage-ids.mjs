@@ -1,0 +1,72 @@
+// `npm run coverage:ids`: which test proves which behaviour, threat, fault and invariant (test/ids.json), by the ids in the
+// names of describe, it, test and itWith, tables of `it.each` included. Exit 1 when an id that is claimed has no test.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseSync } from '@swc/core';
+import { root } from './setup.mjs';
+
+const callers = new Set(['describe', 'it', 'test', 'itWith']);
+
+const ids = JSON.parse(readFileSync(join(root, 'test/ids.json'), 'utf8'));
+const tests = new Map(ids.map(({ id }) => [id, []]));
+
+for (const path of testFiles(join(root, 'test'))) {
+  for (const name of testNames(path)) {
+    for (const id of new Set(name.match(/\b[VRDPOCFI]\d{1,2}\b/g))) {
+      tests.get(id)?.push(`${relative(root, path)}: ${name}`);
+    }
+  }
+}
+
+const rows = ids.map(({ id, title, claimed = false }) => ({ id, title, claimed, tests: tests.get(id) }));
+const covered = rows.filter((row) => row.tests.length > 0);
+const broken = rows.filter((row) => row.claimed && row.tests.length === 0);
+
+if (process.argv.includes('--output=json')) {
+  process.stdout.write(`${JSON.stringify({ ids: rows, uncovered: broken.map(({ id }) => id) }, null, 2)}\n`);
+} else {
+  for (const { id, title, claimed, tests: names } of rows) {
+    const mark = names.length > 0 ? 'covered' : claimed ? 'CLAIMED, WITHOUT A TEST' : 'open';
+    process.stdout.write(`${id.padEnd(4)} ${title} (${mark})\n`);
+    for (const name of names) process.stdout.write(`       ${name}\n`);
+  }
+  process.stdout.write(`\n${covered.length} of ${rows.length} covered, ${broken.length} claimed without a test\n`);
+}
+process.exitCode = broken.length > 0 ? 1 : 0;
+
+function testFiles(folder) {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .toSorted();
+}
+
+/** The first argument of each call, and the strings of a table: `it.each([['F16', ...]])('%s ...')`. */
+function testNames(path) {
+  const names = [];
+  visit(parseSync(readFileSync(path, 'utf8'), { syntax: 'typescript', target: 'es2023' }), (node) => {
+    if (node.type !== 'CallExpression' || !callers.has(callerOf(node.callee))) return;
+    const isTable = node.callee.type === 'MemberExpression' && node.callee.property.value === 'each';
+    const subject = isTable ? node.arguments : node.arguments[0];
+    visit(subject, (part) => {
+      if (part.type === 'StringLiteral') names.push(part.value);
+      if (part.type === 'TemplateElement') names.push(part.raw);
+      return part.type !== 'ArrowFunctionExpression' && part.type !== 'FunctionExpression';
+    });
+  });
+  return names;
+}
+
+/** `it` for it(...), it.only(...), it.each(...)(...), itWith('podman')(...). */
+function callerOf(callee) {
+  if (callee.type === 'Identifier') return callee.value;
+  if (callee.type === 'MemberExpression') return callerOf(callee.object);
+  return callee.type === 'CallExpression' ? callerOf(callee.callee) : undefined;
+}
+
+/** Every node, outermost first; `see` answers false where it wants none of what is inside. */
+function visit(node, see) {
+  if (node === null || typeof node !== 'object') return;
+  if (node.type !== undefined && see(node) === false) return;
+  for (const inside of Object.values(node)) visit(inside, see);
+}

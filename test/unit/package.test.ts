@@ -1,0 +1,44 @@
+// What may run and what may be fetched when somebody installs amends.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { describe, expect, it } from '@jest/globals';
+
+type Locked = { readonly resolved?: string; readonly hasInstallScript?: boolean; readonly link?: boolean };
+type Manifest = {
+  readonly allowScripts: Record<string, boolean>;
+  readonly dependencies: Record<string, string>;
+  readonly devDependencies: Record<string, string>;
+};
+
+const readJson = (path: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')) as unknown;
+const manifest = readJson('package.json') as Manifest;
+const { packages } = readJson('package-lock.json') as { readonly packages: Record<string, Locked> };
+
+describe('what an installation brings', () => {
+  it('C15: an install script is named in allowScripts, allowed or not, or nobody runs it', () => {
+    const scripted = Object.keys(packages)
+      .filter((path) => packages[path]?.hasInstallScript === true)
+      .map((path) => path.replace(/^.*node_modules\//, ''));
+    expect(scripted.filter((name) => !(name in manifest.allowScripts))).toEqual([]);
+    expect(Object.keys(manifest.allowScripts).filter((name) => !scripted.includes(name))).toEqual([]);
+  });
+
+  it('C15: versions are exact', () => {
+    const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }).filter(
+      ([, version]) => !/^(\d+\.\d+\.\d+|file:vendor\/.+)$/.test(version),
+    );
+    expect(loose).toEqual([]);
+  });
+
+  it('names no registry, so that any mirror will do', () => {
+    expect(Object.values(packages).filter(({ resolved }) => resolved?.startsWith('http') === true)).toEqual([]);
+  });
+
+  it('C1: json-rules-engine gets our stub for jsonpath-plus, which throws', () => {
+    const require = createRequire(createRequire(import.meta.url).resolve('json-rules-engine'));
+    expect(require.resolve('jsonpath-plus')).toMatch(/vendor\/jsonpath-plus-stub\/index\.cjs$/);
+    const { JSONPath } = require('jsonpath-plus') as { JSONPath: (options: object) => unknown };
+    expect(() => JSONPath({ path: '$', json: {} })).toThrow('jsonpath is not available in amends rules');
+  });
+});
