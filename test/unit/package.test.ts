@@ -8,6 +8,7 @@ type Manifest = {
   readonly allowScripts: Record<string, boolean>;
   readonly dependencies: Record<string, string>;
   readonly devDependencies: Record<string, string>;
+  readonly bundleDependencies: readonly string[];
 };
 
 const readJson = (path: string): unknown =>
@@ -39,6 +40,8 @@ describe('what an installation brings', () => {
     const require = createRequire(createRequire(import.meta.url).resolve('json-rules-engine'));
     expect(require.resolve('jsonpath-plus')).toMatch(/vendor\/jsonpath-plus-stub\/index\.cjs$/);
     const { JSONPath } = require('jsonpath-plus') as { JSONPath: (options: object) => unknown };
+    // An override does not travel with a published package; what is bundled does.
+    expect(manifest.bundleDependencies).toEqual(['json-rules-engine', 'jsonpath-plus']);
     expect(() => JSONPath({ path: '$', json: {} })).toThrow('jsonpath is not available in amends rules');
   });
 });
