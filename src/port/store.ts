@@ -1,0 +1,307 @@
+// The seam to what is remembered. Every verb is one domain act and one whole transaction; decisions inside it are pure
+// functions that are handed in, and take `now` from the history they are given.
+import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
+import type { AlertStatus, Labels } from '../alert/alert.ts';
+import type { Json, JsonObject } from '../base/json.ts';
+import type { Admission } from '../run/admission.ts';
+import type { Verdict } from '../run/guards.ts';
+import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from '../run/events.ts';
+import type { Attempt, Disabled, Halt, History, Ledger } from '../run/history.ts';
+import type { Plan } from '../run/plan.ts';
+import type { Origin, Reason } from '../run/reasons.ts';
+import type { InboxKind, Write } from '../run/writes.ts';
+
+// ---- receiving -------------------------------------------------------------------------------------------------
+
+/** One entry, ready to be kept. `key` is null for an invalid one. */
+export type NewAlert = {
+  readonly id: string;
+  readonly index: number;
+  readonly status: AlertStatus | null;
+  readonly key: string | null;
+  readonly labels: Labels | null;
+  readonly annotations: Labels | null;
+  readonly startsAt: number | null;
+  readonly component: string | null;
+  readonly kind: string | null;
+  readonly target: string | null;
+  readonly resolveHold: number;
+};
+
+export type NewDelivery = {
+  readonly id: string;
+  readonly at: number;
+  readonly source: string;
+  /** The body as it came, for replay. */
+  readonly body: Buffer;
+  readonly groupSize: number;
+  readonly truncatedAlerts: number;
+  readonly unknownFields: number;
+  readonly alerts: readonly NewAlert[];
+};
+
+/** What the receiving transaction made of an alert. */
+export type Received = { readonly alertId: string; readonly episodeId: string | null; readonly change: EpisodeChange };
+
+/** An alert that has no decision yet; the body is parsed again by the reader. */
+export type Undecided = {
+  readonly alertId: string;
+  readonly deliveryId: string;
+  readonly index: number;
+  readonly receivedAt: number;
+  readonly source: string;
+  readonly change: EpisodeChange;
+  readonly episodeId: string | null;
+  readonly body: Buffer;
+};
+
+// ---- episodes --------------------------------------------------------------------------------------------------
+
+export type EpisodeRow = {
+  readonly id: string;
+  readonly key: string;
+  readonly source: string;
+  readonly state: EpisodeState;
+  readonly component: string | null;
+  readonly kind: string | null;
+  readonly target: string | null;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+  readonly startsAt: number;
+  readonly openedAt: number;
+  readonly lastFiringAt: number;
+  readonly resolvedAt: number | null;
+  readonly closedAt: number | null;
+  readonly firings: number;
+  readonly hadRun: boolean;
+  readonly exhausted: boolean;
+  readonly nextEvaluationAt: number | null;
+  readonly backoff: number;
+  readonly catalogDigest: string | null;
+};
+
+// ---- deciding --------------------------------------------------------------------------------------------------
+
+/** What facts are read from. Attempts are of all ledgers, not given back, since `since`. */
+export type Snapshot = {
+  readonly version: number;
+  readonly attempts: readonly Attempt[];
+  /** Targets of the component with an episode in state `firing`. */
+  readonly firingTargets: number;
+  readonly degraded: readonly string[];
+};
+
+export type SnapshotQuery = { readonly component: string | null; readonly since: number };
+
+/** One rule's wish to act; the wishes of shadow rules come first, the winner's last. */
+export type Wish = { readonly plan: Plan; readonly ledger: Ledger };
+
+export type HistoryQuery = {
+  readonly component: string;
+  readonly kind: string;
+  readonly target: string;
+  readonly rule: string | null;
+  readonly episodeId: string | null;
+  readonly ledger: Ledger;
+  /** How far back attempts and budget are needed, milliseconds. */
+  readonly window: number;
+};
+
+export type DecisionRequest = {
+  readonly id: string;
+  readonly at: number;
+  readonly origin: Origin;
+  /** Of a manual one: who asked. */
+  readonly caller: string | null;
+  readonly alertId: string | null;
+  readonly deliveryId: string | null;
+  readonly episodeId: string | null;
+  readonly component: string | null;
+  readonly kind: string | null;
+  readonly target: string | null;
+  readonly rule: string | null;
+  readonly strategy: string | null;
+  /** Settled without admission (`no_match`, `duplicate`, `observed`, ...), or null when `wishes` decide. */
+  readonly reason: Reason | null;
+  readonly wishes: readonly Wish[];
+  readonly historyQueries: readonly HistoryQuery[];
+  /** The version of the component's history that the facts were read at; null: no facts depended on it. */
+  readonly version: number | null;
+  /** Facts, candidates, conditions, digests: all that explains it and lets it be decided again. */
+  readonly record: JsonObject;
+  /** Committed with it in any case. */
+  readonly writes: readonly Write[];
+};
+
+export type Decided =
+  | { readonly type: 'decided'; readonly reason: Reason; readonly runId: string | null; readonly retryAt: number | null; readonly verdicts: readonly Verdict[] }
+  /** The component's history moved on since the facts were read: decide again. */
+  | { readonly type: 'changed' };
+
+/** Called once a wish, inside the transaction; must be pure and synchronous. `request` is the one the wish belongs to. */
+export type Admit = (wish: Wish, history: History, request: DecisionRequest) => Admission;
+
+export type DecisionRow = {
+  readonly id: string;
+  readonly at: number;
+  readonly origin: Origin;
+  readonly reason: Reason;
+  readonly caller: string | null;
+  readonly alertId: string | null;
+  readonly deliveryId: string | null;
+  readonly episodeId: string | null;
+  readonly component: string | null;
+  readonly target: string | null;
+  readonly rule: string | null;
+  readonly strategy: string | null;
+  readonly runId: string | null;
+  /** `record` of the request, with `verdicts` (a list for each wish) and `now` put in. */
+  readonly record: JsonObject;
+};
+
+// ---- running ---------------------------------------------------------------------------------------------------
+
+export type RunState = 'awaiting_approval' | 'queued' | 'running' | 'verifying' | 'undoing' | 'done';
+
+export type RunRow = {
+  readonly id: string;
+  readonly decisionId: string;
+  readonly episodeId: string | null;
+  readonly component: string;
+  readonly kind: string;
+  readonly target: string;
+  readonly strategy: string;
+  readonly rule: string | null;
+  readonly state: RunState;
+  readonly outcome: Outcome | null;
+  readonly cause: OutcomeCause | null;
+  readonly createdAt: number;
+  readonly notBefore: number;
+  readonly startedAt: number | null;
+  readonly firstStepAt: number | null;
+  readonly verifiedAt: number | null;
+  readonly endedAt: number | null;
+  readonly settleUntil: number | null;
+  readonly alertStartedAt: number | null;
+  /** Workers that took it over after a crash. */
+  readonly recoveries: number;
+  readonly leaseOwner: string | null;
+  readonly fence: number;
+};
+
+/** What the fold of the events says, kept beside them for queries. */
+export type Projection = Pick<RunRow, 'state' | 'outcome' | 'cause' | 'notBefore' | 'startedAt' | 'firstStepAt' | 'verifiedAt' | 'endedAt' | 'settleUntil'>;
+
+export type RunView = { readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[]; readonly now: number; readonly history: History };
+
+/** `release` gives the lease back (while a human is asked, and at the end). */
+export type RunChange<T> = {
+  readonly events: readonly RunEvent[];
+  readonly projection: Projection | null;
+  readonly writes: readonly Write[];
+  readonly release: boolean;
+  readonly answer: T;
+};
+
+export type Lease = { readonly owner: string; readonly fence: number; readonly until: number };
+
+// ---- reading ---------------------------------------------------------------------------------------------------
+
+export type InboxRow = {
+  readonly id: string;
+  readonly at: number;
+  readonly kind: InboxKind;
+  readonly status: 'open' | 'closed';
+  readonly severity: string | null;
+  readonly component: string | null;
+  readonly target: string | null;
+  readonly runId: string | null;
+  readonly episodeId: string | null;
+  readonly title: string;
+  readonly body: JsonObject;
+  readonly count: number;
+  readonly closedAt: number | null;
+  readonly closedBy: string | null;
+  readonly comment: string | null;
+};
+export type DegradedRow = { readonly mode: string; readonly component: string; readonly target: string; readonly runId: string | null; readonly since: number };
+export type AuditRow = { readonly seq: number; readonly at: number; readonly actor: string; readonly action: string; readonly subject: string; readonly detail: JsonObject; readonly prev: string; readonly hash: string };
+export type OutboxRow = { readonly id: string; readonly at: number; readonly topic: string; readonly receiver: string | null; readonly severity: string | null; readonly component: string | null; readonly target: string | null; readonly runId: string | null; readonly title: string; readonly body: string; readonly status: 'pending' | 'sent' | 'dead'; readonly tries: number; readonly nextAt: number; readonly error: string | null };
+export type AlertRow = { readonly id: string; readonly deliveryId: string; readonly index: number; readonly at: number; readonly status: AlertStatus | null; readonly episodeId: string | null; readonly change: EpisodeChange; readonly decided: boolean };
+export type DeliveryRow = { readonly id: string; readonly at: number; readonly source: string; readonly body: Buffer; readonly groupSize: number };
+
+export type Rows = { alerts: AlertRow; episodes: EpisodeRow; decisions: DecisionRow; runs: RunRow; inbox: InboxRow; audit: AuditRow; outbox: OutboxRow };
+export type Page<T> = { readonly items: readonly T[]; readonly next: string | null };
+/** Newest first. Filters compare columns by name (camel case) for equality; `since` is a lower bound of the row's time. */
+export type ListQuery = { readonly limit: number; readonly cursor: string | null; readonly filters: Readonly<Record<string, string>>; readonly since: number | null };
+
+export type Controls = {
+  readonly halt: Halt;
+  readonly components: ReadonlyMap<string, Disabled>;
+  readonly rules: ReadonlyMap<string, Disabled>;
+  /** A start with an accepted empty history forgot what was done: until then by approval only. */
+  readonly approvalOnlyUntil: number | null;
+};
+
+/** Counters for /metrics that have to survive a restart or that only the store knows. */
+export type StoreFigures = {
+  readonly undecided: number;
+  readonly oldestUndecidedAt: number | null;
+  readonly outboxDepth: number;
+  readonly approvalsWaiting: number;
+  readonly openEpisodes: number;
+  readonly inboxOpen: number;
+  readonly bytes: number;
+};
+
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
+
+export type Store = {
+  /** Group commit: everything handed in shares one transaction. Resolves after the commit; throws StoreUnavailable. */
+  receive(deliveries: readonly NewDelivery[]): Promise<readonly (readonly Received[])[]>;
+  /** Oldest first, by order of receiving. */
+  undecided(limit: number): Promise<readonly Undecided[]>;
+  episode(id: string): Promise<EpisodeRow | null>;
+  episodesById(ids: readonly string[]): Promise<ReadonlyMap<string, EpisodeRow>>;
+  /** Open episodes without a run under way whose `nextEvaluationAt` has come. */
+  dueEpisodes(now: number, limit: number): Promise<readonly EpisodeRow[]>;
+  snapshot(query: SnapshotQuery): Promise<Snapshot>;
+  /** One transaction for all of them, in the order given. A decision on an alert also marks it decided; a second one of origin `delivery` on it is not written. */
+  decide(requests: readonly DecisionRequest[], now: number, admit: Admit): Promise<readonly Decided[]>;
+
+  /** The next run that may be worked on: queued and due (oldest first), or under way with a lease that has ended. Null: none. */
+  claim(owner: string, now: number, leaseMs: number): Promise<{ readonly lease: Lease; readonly view: RunView } | null>;
+  renew(runId: string, lease: Lease, now: number, leaseMs: number): Promise<Lease>;
+  /** Reads a run, asks the pure `change`, writes what it answers. With a lease: throws LeaseLost when the fence moved on. Null from `change`: nothing is written, and null comes back. */
+  changeRun<T>(runId: string, lease: Lease | null, now: number, change: (view: RunView) => RunChange<T> | null): Promise<T | null>;
+  run(id: string): Promise<{ readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] } | null>;
+  activeRuns(): Promise<readonly RunRow[]>;
+  /** Runs with `settleUntil` set, done and resolved. */
+  settlingRuns(): Promise<readonly RunRow[]>;
+  /** A verified run is watched no longer. */
+  endSettling(runId: string): Promise<void>;
+  attempts(query: { readonly component: string | null; readonly ledger: Ledger; readonly since: number }): Promise<readonly Attempt[]>;
+
+  /** Closes episodes that have been quiet for the hold of their component, and resolves those without a firing entry for `ttl`. Returns the ids of both. */
+  sweepEpisodes(now: number, holdOf: (component: string | null) => number, ttlOf: (component: string | null) => number): Promise<{ readonly closed: readonly string[]; readonly expired: readonly string[] }>;
+
+  /** Writes that belong to no run and no decision: controls, inbox, degraded modes, audit. */
+  write(writes: readonly Write[], now: number): Promise<void>;
+  controls(): Promise<Controls>;
+  list<K extends keyof Rows>(kind: K, query: ListQuery): Promise<Page<Rows[K]>>;
+  decision(id: string): Promise<DecisionRow | null>;
+  alert(id: string): Promise<AlertRow | null>;
+  delivery(id: string): Promise<DeliveryRow | null>;
+  inbox(id: string): Promise<InboxRow | null>;
+  degraded(): Promise<readonly DegradedRow[]>;
+  outboxDue(now: number, limit: number): Promise<readonly OutboxRow[]>;
+  outboxDone(id: string, now: number, result: { readonly sent: true } | { readonly sent: false; readonly error: string; readonly nextAt: number | null }): Promise<void>;
+  figures(): Promise<StoreFigures>;
+  /** Deletes deliveries, alerts and decisions older than `before`; never what an open episode or a run needs. */
+  prune(before: number, limit: number): Promise<number>;
+  close(): Promise<void>;
+};
+
+export type { Admission, Json, Verdict };

@@ -1,0 +1,61 @@
+// The one row that holds the switches and the latest time, and the versions of the components' histories.
+import { sql } from 'kysely';
+import type { Controls } from '../port/store.ts';
+import type { Disabled, Halt } from '../run/history.ts';
+import { toDisabled } from './rows.ts';
+import type { Queries, Row } from './tables.ts';
+
+export const controlsRow = (queries: Queries): Promise<Row<'controls'>> =>
+  queries.selectFrom('controls').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
+
+export const toHalt = (row: Row<'controls'>): Halt => ({
+  on: row.halt_on === 1,
+  by: row.halt_by,
+  reason: row.halt_reason,
+  at: row.halt_at,
+  hard: row.halt_hard === 1,
+});
+
+/** While it lies ahead: after an accepted empty history nothing starts without a human. */
+export const approvalOnlyUntil = (row: Row<'controls'>, now: number): number | null =>
+  row.empty_history_until !== null && row.empty_history_until > now ? row.empty_history_until : null;
+
+/** Time that never goes back, over restarts too: a clock that is set back must not loosen a cap. */
+export const effectiveNow = async (queries: Queries, given: number): Promise<number> => Math.max(given, (await controlsRow(queries)).highest_now);
+
+/** The same, and nothing may be decided at an earlier time from now on. */
+export const advanceNow = async (queries: Queries, given: number): Promise<number> => {
+  const { highest_now: highest } = await controlsRow(queries);
+  if (given <= highest) return highest;
+  await queries.updateTable('controls').set({ highest_now: given }).where('id', '=', 1).execute();
+  return given;
+};
+
+export const historyVersion = async (queries: Queries, component: string): Promise<number> =>
+  (await queries.selectFrom('components').select('version').where('name', '=', component).executeTakeFirst())?.version ?? 0;
+
+export const bumpVersion = async (queries: Queries, component: string): Promise<void> => {
+  await queries
+    .insertInto('components')
+    .values({ name: component, version: 1 })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ version: sql`components.version + 1` }))
+    .execute();
+};
+
+/** A rule may serve any component. */
+export const bumpAllVersions = async (queries: Queries): Promise<void> => {
+  await queries.updateTable('components').set({ version: sql`version + 1` }).execute();
+};
+
+export const readControls = async (queries: Queries, wallNow: number): Promise<Controls> => {
+  const row = await controlsRow(queries);
+  const now = Math.max(wallNow, row.highest_now);
+  const rows = await queries
+    .selectFrom('disabled')
+    .selectAll()
+    .where((where) => where.or([where('until', 'is', null), where('until', '>', now)]))
+    .execute();
+  const of = (scope: Row<'disabled'>['scope']): ReadonlyMap<string, Disabled> =>
+    new Map(rows.filter((entry) => entry.scope === scope).map((entry) => [entry.name, toDisabled(entry)]));
+  return { halt: toHalt(row), components: of('component'), rules: of('rule'), approvalOnlyUntil: approvalOnlyUntil(row, now) };
+};

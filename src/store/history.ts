@@ -1,0 +1,158 @@
+// What admission and facts look at: the past of a component, read by index lookups only.
+import { sql } from 'kysely';
+import type { HistoryQuery, Snapshot, SnapshotQuery } from '../port/store.ts';
+import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
+import { approvalOnlyUntil, controlsRow, historyVersion, toHalt } from './controls.ts';
+import { toActiveRun, toAttempt, toDisabled } from './rows.ts';
+import type { Queries } from './tables.ts';
+
+// Literals, not parameters: a partial index is used only when the text of the query matches it.
+const underWay = sql<boolean>`state <> 'done'`;
+const firing = sql<boolean>`state = 'firing'`;
+
+/** Inside the transaction that will write; `now` is the effective one. */
+export const readHistory = async (queries: Queries, query: HistoryQuery, now: number): Promise<History> => {
+  const controls = await controlsRow(queries);
+  const disabled = await readDisabled(queries, query, now);
+  const active = await queries
+    .selectFrom('runs')
+    .select(['id', 'state', 'component', 'kind', 'target', 'episode_id'])
+    .where(underWay)
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute();
+  const budget = await queries
+    .selectFrom('attempts')
+    .select('at')
+    .where('ledger', '=', query.ledger)
+    .where('released_at', 'is', null)
+    .where('at', '>=', now - query.window)
+    .orderBy('at')
+    .execute();
+  return {
+    now,
+    version: await historyVersion(queries, query.component),
+    halt: toHalt(controls),
+    approvalOnlyUntil: approvalOnlyUntil(controls, now),
+    ...disabled,
+    active: active.map(toActiveRun),
+    stuck: await stuckRun(queries, query),
+    settling: await settlingRun(queries, query, now),
+    attempts: await attemptsForCaps(queries, query, now),
+    budget: budget.map((row) => row.at),
+    ...(await readEpisode(queries, query.episodeId, query.ledger)),
+  };
+};
+
+const readDisabled = async (queries: Queries, query: HistoryQuery, now: number): Promise<{ componentDisabled: Disabled | null; ruleDisabled: Disabled | null }> => {
+  const rows = await queries
+    .selectFrom('disabled')
+    .selectAll()
+    .where('name', 'in', [query.component, query.rule ?? query.component])
+    .where('scope', 'in', ['component', 'rule'])
+    .execute();
+  const of = (scope: string, name: string | null): Disabled | null => {
+    const row = rows.find((entry) => entry.scope === scope && entry.name === name && (entry.until === null || entry.until > now));
+    return row === undefined ? null : toDisabled(row);
+  };
+  return { componentDisabled: of('component', query.component), ruleDisabled: of('rule', query.rule) };
+};
+
+const stuckRun = async (queries: Queries, query: HistoryQuery): Promise<string | null> => {
+  const row = await queries
+    .selectFrom('runs')
+    .select('runs.id')
+    .where(sql<boolean>`runs.outcome = 'stuck'`)
+    .where('runs.kind', '=', query.kind)
+    .where('runs.target', '=', query.target)
+    .where((where) =>
+      where.exists(
+        where
+          .selectFrom('inbox')
+          .select('inbox.id')
+          .whereRef('inbox.run_id', '=', 'runs.id')
+          .where('inbox.kind', '=', 'escalation')
+          .where(sql<boolean>`inbox.status = 'open'`),
+      ),
+    )
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id ?? null;
+};
+
+export const settling = sql<boolean>`state = 'done' and outcome = 'resolved' and settle_until is not null and settle_ended = 0`;
+
+const settlingRun = async (queries: Queries, query: HistoryQuery, now: number): Promise<History['settling']> => {
+  const row = await queries
+    .selectFrom('runs')
+    .select(['id', 'settle_until'])
+    .where(settling)
+    .where('kind', '=', query.kind)
+    .where('target', '=', query.target)
+    .where('settle_until', '>', now)
+    .orderBy('settle_until', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined || row.settle_until === null ? null : { runId: row.id, until: row.settle_until };
+};
+
+/** The window's, and the one that ended last even if it is older: a cooldown may be longer than the window. */
+const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: number): Promise<readonly Attempt[]> => {
+  const kept = queries
+    .selectFrom('attempts')
+    .selectAll()
+    .where('component', '=', query.component)
+    .where('ledger', '=', query.ledger)
+    .where('released_at', 'is', null);
+  const inWindow = await kept.where('at', '>=', now - query.window).orderBy('at').orderBy('id').execute();
+  const last = await kept.where('ended_at', 'is not', null).orderBy('ended_at', 'desc').limit(1).executeTakeFirst();
+  const older = last !== undefined && last.at < now - query.window ? [last] : [];
+  return [...older, ...inWindow].map(toAttempt);
+};
+
+const readEpisode = async (queries: Queries, episodeId: string | null, ledger: Ledger): Promise<{ episode: readonly Attempt[]; exhausted: boolean }> => {
+  if (episodeId === null) return { episode: [], exhausted: false };
+  const attempts = await queries
+    .selectFrom('attempts')
+    .selectAll()
+    .where('episode_id', '=', episodeId)
+    .where('ledger', '=', ledger)
+    .orderBy('at')
+    .orderBy('id')
+    .execute();
+  const row = await queries.selectFrom('episodes').select('exhausted').where('id', '=', episodeId).executeTakeFirst();
+  return { episode: attempts.map(toAttempt), exhausted: row?.exhausted === 1 };
+};
+
+export const readSnapshot = async (queries: Queries, { component, since }: SnapshotQuery): Promise<Snapshot> => {
+  if (component === null) return { version: 0, attempts: [], firingTargets: 0, degraded: await degradedModes(queries) };
+  const version = await historyVersion(queries, component);
+  const attempts = await queries
+    .selectFrom('attempts')
+    .selectAll()
+    .where('component', '=', component)
+    .where('released_at', 'is', null)
+    .where('at', '>=', since)
+    .orderBy('at')
+    .orderBy('id')
+    .execute();
+  const targets = await queries
+    .selectFrom('episodes')
+    .select((select) => select.fn.count<number>('target').distinct().as('count'))
+    .where(firing)
+    .where('component', '=', component)
+    .executeTakeFirstOrThrow();
+  return { version, attempts: attempts.map(toAttempt), firingTargets: Number(targets.count), degraded: await degradedModes(queries) };
+};
+
+const degradedModes = async (queries: Queries): Promise<readonly string[]> =>
+  (await queries.selectFrom('degraded').select('mode').distinct().orderBy('mode').execute()).map((row) => row.mode);
+
+export const readAttempts = async (
+  queries: Queries,
+  query: { readonly component: string | null; readonly ledger: Ledger; readonly since: number },
+): Promise<readonly Attempt[]> => {
+  const all = queries.selectFrom('attempts').selectAll().where('ledger', '=', query.ledger).where('released_at', 'is', null).where('at', '>=', query.since);
+  const rows = await (query.component === null ? all : all.where('component', '=', query.component)).orderBy('at').orderBy('id').execute();
+  return rows.map(toAttempt);
+};

@@ -1,0 +1,123 @@
+// Takes deliveries in: the hottest path, so prepared statements instead of built queries, and one transaction for
+// everything that waited.
+import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
+import { changeOf, holdIsOver } from '../alert/episode.ts';
+import type { Ids } from '../base/ids.ts';
+import type { NewAlert, NewDelivery, Received, Undecided } from '../port/store.ts';
+import type { Statements } from './driver.ts';
+
+const INSERT_DELIVERY =
+  'insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields) values (?, ?, ?, ?, ?, ?, ?)';
+const INSERT_ALERT =
+  'insert into alerts (id, delivery_id, entry_index, at, status, episode_id, change, decided) values (?, ?, ?, ?, ?, ?, ?, 0)';
+const FIND_EPISODE =
+  `select id, state, last_firing_at, resolved_at, component, kind, target from episodes where key = ? and state <> 'closed'`;
+const OPEN_EPISODE = `insert into episodes (id, key, source, state, component, kind, target, labels, annotations, starts_at, opened_at, last_firing_at, firings)
+  values (?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, 1)`;
+const CLOSE_EPISODE = `update episodes set state = 'closed', closed_at = ?, next_evaluation_at = null where id = ?`;
+const REPEAT_EPISODE = 'update episodes set last_firing_at = max(last_firing_at, ?), firings = firings + 1 where id = ?';
+const REOPEN_EPISODE = `update episodes set state = 'firing', resolved_at = null, last_firing_at = max(last_firing_at, ?), firings = firings + 1 where id = ?`;
+const QUIET_EPISODE = `update episodes set state = 'quiet', resolved_at = ? where id = ?`;
+const MOVE_EPISODE = 'update episodes set component = ?, kind = ?, target = ? where id = ?';
+const HIGHEST_NOW = 'select highest_now from controls where id = 1';
+
+type Found = {
+  readonly id: string;
+  readonly state: EpisodeState;
+  readonly last_firing_at: number;
+  readonly resolved_at: number | null;
+  readonly component: string | null;
+  readonly kind: string | null;
+  readonly target: string | null;
+};
+
+/** Alerts between two turns of the event loop: about 10 ms. */
+const SLICE = 500;
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Within an open transaction, which may last over several turns of the event loop. */
+export const receiveAll = async (statements: Statements, ids: Ids, deliveries: readonly NewDelivery[]): Promise<readonly (readonly Received[])[]> => {
+  const highest = statements.get<{ highest_now: number }>(HIGHEST_NOW, [])?.highest_now ?? 0;
+  let sinceTurn = 0;
+  const answer: Received[][] = [];
+  for (const delivery of deliveries) {
+    statements.run(INSERT_DELIVERY, [
+      delivery.id,
+      delivery.at,
+      delivery.source,
+      delivery.body,
+      delivery.groupSize,
+      delivery.truncatedAlerts,
+      delivery.unknownFields,
+    ]);
+    const received: Received[] = [];
+    for (const alert of delivery.alerts) {
+      const { episodeId, change } = moveEpisode(statements, ids, delivery.source, alert, Math.max(delivery.at, highest));
+      statements.run(INSERT_ALERT, [alert.id, delivery.id, alert.index, delivery.at, alert.status, episodeId, change]);
+      received.push({ alertId: alert.id, episodeId, change });
+      sinceTurn += 1;
+      if (sinceTurn % SLICE === 0) await nextTurn();
+    }
+    answer.push(received);
+  }
+  return answer;
+};
+
+const moveEpisode = (
+  statements: Statements,
+  ids: Ids,
+  source: string,
+  alert: NewAlert,
+  now: number,
+): { episodeId: string | null; change: EpisodeChange } => {
+  if (alert.key === null || alert.status === null) return { episodeId: null, change: 'none' };
+  const found = statements.get<Found>(FIND_EPISODE, [alert.key]);
+  const previous = found === undefined ? null : { state: found.state, lastFiringAt: found.last_firing_at, resolvedAt: found.resolved_at };
+  const change = changeOf(previous, alert.status, now, alert.resolveHold);
+  if (change === 'opened') return { episodeId: openEpisode(statements, ids, source, alert, now, found), change };
+  if (found === undefined || previous === null) return { episodeId: null, change };
+  if (change === 'repeated' || change === 'reopened') {
+    statements.run(change === 'repeated' ? REPEAT_EPISODE : REOPEN_EPISODE, [now, found.id]);
+    // A reload may have declared since what this alert stands for.
+    const moved = found.component !== alert.component || found.kind !== alert.kind || found.target !== alert.target;
+    if (moved) statements.run(MOVE_EPISODE, [alert.component, alert.kind, alert.target, found.id]);
+  } else if (change === 'resolved') statements.run(QUIET_EPISODE, [now, found.id]);
+  return { episodeId: change === 'none' && holdIsOver(previous, now, alert.resolveHold) ? null : found.id, change };
+};
+
+const openEpisode = (statements: Statements, ids: Ids, source: string, alert: NewAlert, now: number, older: Found | undefined): string => {
+  if (older !== undefined) statements.run(CLOSE_EPISODE, [now, older.id]);
+  const id = ids.next();
+  statements.run(OPEN_EPISODE, [
+    id,
+    alert.key,
+    source,
+    alert.component,
+    alert.kind,
+    alert.target,
+    JSON.stringify(alert.labels ?? {}),
+    JSON.stringify(alert.annotations ?? {}),
+    alert.startsAt ?? now,
+    now,
+    now,
+  ]);
+  return id;
+};
+
+const UNDECIDED = `select alerts.id as alertId, alerts.delivery_id as deliveryId, alerts.entry_index as "index", alerts.at as receivedAt,
+  alerts.change, alerts.episode_id as episodeId from alerts where decided = 0 order by seq limit ?`;
+const BODY = 'select source, body from deliveries where id = ?';
+
+/** A delivery's body is read once, however many of its alerts wait. */
+export const readUndecided = (statements: Statements, limit: number): readonly Undecided[] => {
+  const bodies = new Map<string, { source: string; body: Buffer }>();
+  return statements.all<Omit<Undecided, 'source' | 'body'>>(UNDECIDED, [limit]).map((alert) => {
+    let delivery = bodies.get(alert.deliveryId);
+    if (delivery === undefined) {
+      delivery = statements.get<{ source: string; body: Buffer }>(BODY, [alert.deliveryId]);
+      if (delivery === undefined) throw new Error(`the alert ${alert.alertId} has no delivery`);
+      bodies.set(alert.deliveryId, delivery);
+    }
+    return { ...alert, ...delivery };
+  });
+};

@@ -1,0 +1,201 @@
+// The Store on SQLite: one file, one writing connection whose every write is in a transaction that began immediately,
+// one connection that only reads.
+import { existsSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import type { Ids } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import { StoreUnavailable } from '../port/store.ts';
+import type { Store } from '../port/store.ts';
+import type { AuditHead, AuditVerdict } from './audit.ts';
+import { appendAudit, auditHead, verifyAudit } from './audit.ts';
+import type { Connection } from './connection.ts';
+import { asPortError, isFatal, openConnection, sqliteCode } from './connection.ts';
+import { advanceNow, effectiveNow, readControls } from './controls.ts';
+import { decideAll } from './decide.ts';
+import { dueEpisodes, readEpisodes, sweepEpisodes } from './episodes.ts';
+import { bytesOf, makeFolder, markCreated, mustCreate, ownFolder, pathsIn, setRemainsAside } from './folder.ts';
+import type { Paths } from './folder.ts';
+import { readAttempts, readSnapshot } from './history.ts';
+import { listRows } from './lists.ts';
+import { MIGRATIONS, migrate } from './migrate.ts';
+import { readUndecided, receiveAll } from './receive.ts';
+import { StoreRefused } from './refused.ts';
+import { toAlertRow, toDecisionRow, toInboxRow } from './rows.ts';
+import { changeRun, claimRun, endSettling, hasWork, readActiveRuns, readRun, readSettlingRuns, renewLease } from './runs.ts';
+import type { Queries } from './tables.ts';
+import { outboxDone, outboxDue, prune, readFigures } from './upkeep.ts';
+import { applyWrites } from './writes.ts';
+
+export type SqliteOptions = {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  /** Who holds the folder, for whoever is refused because of it. */
+  readonly owner: string;
+  /** Starts anew although the marker says that a database was lost; for a day nothing is admitted without a human. */
+  readonly acceptEmptyHistory: boolean;
+  /** False lets several processes share the file; the caps hold, but there is no need for it outside a test. */
+  readonly lock?: boolean;
+  /** A quota in pages of 4 KiB; beyond it the store is as full as a full disk. */
+  readonly maxPages?: number;
+  /** Called once when the file can no longer be trusted: end the process, and let the next start check it. */
+  readonly onFatal?: (error: Error) => void;
+};
+
+export type SqliteStore = Store & {
+  /** To be told to the outside regularly: only against a noted head does a cut tail show. */
+  auditHead(): Promise<AuditHead>;
+  verifyAudit(noted?: AuditHead): Promise<AuditVerdict>;
+};
+
+/** The longest window that attempts are counted in by default. */
+const EMPTY_HISTORY_MS = 86_400_000;
+
+export const openSqliteStore = async (options: SqliteOptions): Promise<SqliteStore> => {
+  const paths = pathsIn(options.folder);
+  makeFolder(paths);
+  const owned = options.lock === false ? null : ownFolder(paths, options.owner, options.clock.now());
+  let writer: Connection | null = null;
+  try {
+    const created = mustCreate(paths, options.acceptEmptyHistory, MIGRATIONS);
+    if (created) setRemainsAside(paths, options.clock.now());
+    writer = openWriter(paths, options);
+    await prepare(writer, paths, options, created);
+    const reader = openConnection(paths.database, options.clock, { writes: false, maxPages: null });
+    return createStore(paths, options, writer, reader, () => owned?.release());
+  } catch (error) {
+    writer?.database.close();
+    owned?.release();
+    throw asPortError(error);
+  }
+};
+
+const openWriter = (paths: Paths, options: SqliteOptions): Connection => {
+  try {
+    return openConnection(paths.database, options.clock, { writes: true, maxPages: options.maxPages ?? null });
+  } catch (error) {
+    const code = sqliteCode(error);
+    if (code === null || !/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(code)) throw error;
+    throw new StoreRefused(`${paths.database} cannot be written: ${(error as Error).message}`, 'give the user that runs amends the right to write to the folder and its files', {
+      cause: error,
+    });
+  }
+};
+
+const prepare = async (writer: Connection, paths: Paths, options: SqliteOptions, created: boolean): Promise<void> => {
+  const lost = created && options.acceptEmptyHistory && !isFirst(paths);
+  const now = options.clock.now();
+  const until = now + EMPTY_HISTORY_MS;
+  const copy = migrate(writer.database, paths.database, now, MIGRATIONS, () => {
+    if (lost) writer.database.prepare('update controls set empty_history_until = ?').run(until);
+  });
+  if (copy !== null) options.log.info({ copy }, 'the database was upgraded; the copy is of before');
+  if (lost) {
+    options.log.warn({ until }, 'starting with an empty history: until then nothing is recovered without a human');
+    await writer.queries
+      .transaction()
+      .execute((queries) =>
+        appendAudit(queries, { type: 'audit', actor: 'amends', action: 'store.empty_history_accepted', subject: paths.database, detail: { until } }, now),
+      );
+  }
+  markCreated(paths, now);
+};
+
+const isFirst = (paths: Paths): boolean => !existsSync(paths.marker);
+
+/** Both ways into the database; after a fatal error neither opens again. */
+const createGates = (options: SqliteOptions, writer: Connection, reader: Connection) => {
+  let closedBy: Error | null = null;
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (closedBy !== null) throw new StoreUnavailable('the store is closed', { cause: closedBy });
+    try {
+      return await work();
+    } catch (error) {
+      const code = sqliteCode(error);
+      if (code !== null && isFatal(code) && closedBy === null) {
+        closedBy = error as Error;
+        options.log.error({ error, code }, 'the store can no longer be trusted; amends has to end and check it');
+        options.onFatal?.(closedBy);
+      }
+      throw asPortError(error);
+    }
+  };
+  return {
+    reading: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => work(reader.queries)),
+    /** Several reads of one moment. */
+    readingAtOnce: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => reader.queries.transaction().execute(work)),
+    writing: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => writer.queries.transaction().execute(work)),
+    /** Lets what is under way end, and nothing else begin. */
+    async close(): Promise<void> {
+      const first = closedBy === null;
+      closedBy ??= new Error('close() was called');
+      if (!first && !writer.database.open) return;
+      await reader.queries.connection().execute(async () => reader.database.close());
+      await writer.queries.connection().execute(async () => writer.database.close());
+    },
+  };
+};
+
+const createStore = (paths: Paths, options: SqliteOptions, writer: Connection, reader: Connection, release: () => void): SqliteStore => {
+  const { reading, readingAtOnce, writing, close } = createGates(options, writer, reader);
+  return {
+    receive: async (deliveries) => deliveries.length === 0 ? [] : writing(() => receiveAll(writer.statements, options.ids, deliveries)),
+    undecided: (limit) => readingAtOnce(async () => readUndecided(reader.statements, limit)),
+    episode: async (id) => (await reading((queries) => readEpisodes(queries, [id]))).get(id) ?? null,
+    episodesById: (ids) => reading((queries) => readEpisodes(queries, ids)),
+    dueEpisodes: (now, limit) => readingAtOnce(async (queries) => dueEpisodes(queries, await effectiveNow(queries, now), limit)),
+    snapshot: (query) => readingAtOnce((queries) => readSnapshot(queries, query)),
+    decide: (requests, now, admit) =>
+      writing(async (queries) => decideAll(queries, writer.statements, requests, await advanceNow(queries, now), admit)),
+
+    async claim(owner, now, leaseMs) {
+      // Most polls find nothing: then nothing is written either.
+      if (!(await readingAtOnce(async (queries) => hasWork(queries, await effectiveNow(queries, now))))) return null;
+      return writing(async (queries) => claimRun(queries, owner, await advanceNow(queries, now), leaseMs));
+    },
+    renew: (runId, lease, now, leaseMs) => writing(async (queries) => renewLease(queries, runId, lease, await effectiveNow(queries, now), leaseMs)),
+    changeRun: (runId, lease, now, change) => writing(async (queries) => changeRun(queries, runId, lease, await advanceNow(queries, now), change)),
+    run: (id) => readingAtOnce((queries) => readRun(queries, id)),
+    activeRuns: () => reading(readActiveRuns),
+    settlingRuns: () => reading(readSettlingRuns),
+    endSettling: (runId) => writing((queries) => endSettling(queries, runId)),
+    attempts: (query) => reading((queries) => readAttempts(queries, query)),
+
+    sweepEpisodes: (now, holdOf, ttlOf) => writing(async (queries) => sweepEpisodes(queries, await effectiveNow(queries, now), holdOf, ttlOf)),
+    write: (writes, now) => writing(async (queries) => applyWrites(queries, writes, await effectiveNow(queries, now))),
+    controls: () => readingAtOnce((queries) => readControls(queries, options.clock.now())),
+    list: (kind, query) => reading((queries) => listRows(queries, kind, query)),
+    decision: async (id) => optional(await reading((queries) => queries.selectFrom('decisions').selectAll().where('id', '=', id).executeTakeFirst()), toDecisionRow),
+    alert: async (id) => optional(await reading((queries) => queries.selectFrom('alerts').selectAll().where('id', '=', id).executeTakeFirst()), toAlertRow),
+    delivery: async (id) =>
+      optional(await reading((queries) => queries.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst()), (row) => ({
+        id: row.id,
+        at: row.at,
+        source: row.source,
+        body: row.body,
+        groupSize: row.group_size,
+      })),
+    inbox: async (id) => optional(await reading((queries) => queries.selectFrom('inbox').selectAll().where('id', '=', id).executeTakeFirst()), toInboxRow),
+    degraded: async () =>
+      (await reading((queries) => queries.selectFrom('degraded').selectAll().orderBy('since').orderBy('mode').execute())).map((row) => ({
+        mode: row.mode,
+        component: row.component,
+        target: row.target,
+        runId: row.run_id,
+        since: row.since,
+      })),
+    outboxDue: (now, limit) => reading((queries) => outboxDue(queries, now, limit)),
+    outboxDone: (id, _now, result) => writing((queries) => outboxDone(queries, id, result)),
+    figures: () => reading((queries) => readFigures(queries, bytesOf(paths))),
+    prune: (before, limit) => writing((queries) => prune(queries, before, limit)),
+    auditHead: () => reading(auditHead),
+    verifyAudit: (noted) => reading((queries) => verifyAudit(queries, noted ?? null)),
+    async close() {
+      await close();
+      release();
+    },
+  };
+};
+
+const optional = <From, To>(value: From | undefined, convert: (value: From) => To): To | null => (value === undefined ? null : convert(value));

@@ -1,0 +1,97 @@
+// What keeps the store small and says how it is: pruning, figures, and the outbox.
+import { sql } from 'kysely';
+import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
+import { toOutboxRow } from './rows.ts';
+import type { Queries } from './tables.ts';
+
+/** A run keeps its decision for ever, and with it the alert and the delivery that explain it. */
+const neededByRun = (decision: string) => sql`exists (select 1 from runs where runs.decision_id = ${sql.ref(decision)})`;
+const episodeIsOpen = (episode: string) =>
+  sql`exists (select 1 from episodes where episodes.id = ${sql.ref(episode)} and episodes.state <> 'closed')`;
+
+/** Within an open transaction. Alerts go with their decisions, then decisions without an alert, then emptied deliveries. */
+export const prune = async (queries: Queries, before: number, limit: number): Promise<number> => {
+  const alerts = await sql<{ id: string }>`
+    select id from alerts
+    where at < ${before} and decided = 1 and not ${episodeIsOpen('alerts.episode_id')}
+      and not exists (select 1 from decisions where decisions.alert_id = alerts.id and decisions.origin = 'delivery' and ${neededByRun('decisions.id')})
+      and not exists (select 1 from decisions where decisions.alert_id = alerts.id and decisions.origin <> 'delivery' and ${neededByRun('decisions.id')})
+    order by at, id limit ${limit}`.execute(queries);
+  let deleted = 0;
+  for (const { id } of alerts.rows) {
+    deleted += await removed(sql`delete from decisions where alert_id = ${id} and origin = 'delivery'`, queries);
+    deleted += await removed(sql`delete from decisions where alert_id = ${id} and alert_id is not null and origin <> 'delivery'`, queries);
+    deleted += await removed(sql`delete from alerts where id = ${id}`, queries);
+  }
+  deleted += await removed(
+    sql`delete from decisions where id in (
+      select id from decisions
+      where at < ${before} and alert_id is null and not ${episodeIsOpen('decisions.episode_id')} and not ${neededByRun('decisions.id')}
+      order by at, id limit ${limit})`,
+    queries,
+  );
+  deleted += await removed(
+    sql`delete from deliveries where id in (
+      select id from deliveries
+      where at < ${before} and not exists (select 1 from alerts where alerts.delivery_id = deliveries.id)
+      order by at limit ${limit})`,
+    queries,
+  );
+  return deleted;
+};
+
+const removed = async (statement: ReturnType<typeof sql>, queries: Queries): Promise<number> =>
+  Number((await statement.execute(queries)).numAffectedRows ?? 0n);
+
+export const readFigures = async (queries: Queries, bytes: number): Promise<StoreFigures> => {
+  const { rows } = await sql<Omit<StoreFigures, 'bytes'>>`select
+    (select count(*) from alerts where decided = 0) as "undecided",
+    (select at from alerts where decided = 0 order by seq limit 1) as "oldestUndecidedAt",
+    (select count(*) from outbox where status = 'pending') as "outboxDepth",
+    (select count(*) from runs where state <> 'done' and state = 'awaiting_approval') as "approvalsWaiting",
+    (select count(*) from episodes where state <> 'closed') as "openEpisodes",
+    (select count(*) from inbox where status = 'open') as "inboxOpen"`.execute(queries);
+  const [figures] = rows;
+  if (figures === undefined) throw new Error('a query of figures answers one row');
+  return { ...figures, bytes };
+};
+
+/** What is to be sent now; of one run to one receiver, never before what came earlier. */
+export const outboxDue = async (queries: Queries, now: number, limit: number): Promise<readonly OutboxRow[]> => {
+  const rows = await queries
+    .selectFrom('outbox')
+    .selectAll()
+    .where(sql<boolean>`status = 'pending'`)
+    .where('next_at', '<=', now)
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('outbox as earlier')
+            .select('earlier.seq')
+            .where(sql<boolean>`earlier.status = 'pending'`)
+            .whereRef('earlier.run_id', '=', 'outbox.run_id')
+            .whereRef('earlier.seq', '<', 'outbox.seq')
+            .where('earlier.next_at', '>', now)
+            .where(sql<boolean>`coalesce(earlier.receiver, '') = coalesce(outbox.receiver, '')`),
+        ),
+      ),
+    )
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map(toOutboxRow);
+};
+
+export const outboxDone = async (queries: Queries, id: string, result: Parameters<Store['outboxDone']>[2]): Promise<void> => {
+  const told = result.sent
+    ? { status: 'sent' as const, error: null }
+    : result.nextAt === null
+      ? { status: 'dead' as const, error: result.error }
+      : { next_at: result.nextAt, error: result.error };
+  await queries
+    .updateTable('outbox')
+    .set({ ...told, tries: sql<number>`tries + 1` })
+    .where('id', '=', id)
+    .execute();
+};

@@ -1,0 +1,235 @@
+// Puts each kind of Write into the open transaction.
+import { sql } from 'kysely';
+import type { RunEvent } from '../run/events.ts';
+import type { Attempt } from '../run/history.ts';
+import type { EpisodePatch, NewRun, Write } from '../run/writes.ts';
+import { appendAudit } from './audit.ts';
+import { bumpAllVersions, bumpVersion } from './controls.ts';
+import type { Queries, Row } from './tables.ts';
+
+type Of<Type extends Write['type']> = Extract<Write, { type: Type }>;
+
+/** In the order given: a later one sees what an earlier one did. */
+export const applyWrites = async (queries: Queries, writes: readonly Write[], now: number): Promise<void> => {
+  for (const write of writes) await applyWrite(queries, write, now);
+};
+
+const applyWrite = async (queries: Queries, write: Write, now: number): Promise<void> => {
+  switch (write.type) {
+    case 'run.create':
+      return createRun(queries, write.run, write.events, now);
+    case 'attempt.add':
+      return addAttempt(queries, write.attempt);
+    case 'attempt.end':
+    case 'attempt.release':
+      return endAttempt(queries, write);
+    case 'episode.update':
+      return updateEpisode(queries, write.id, write.patch);
+    case 'disable':
+      return disable(queries, write, now);
+    case 'enable':
+      await queries.deleteFrom('disabled').where('scope', '=', write.scope).where('name', '=', write.name).execute();
+      return bumpScope(queries, write);
+    case 'halt':
+      await queries
+        .updateTable('controls')
+        .set({ halt_on: write.on ? 1 : 0, halt_hard: write.hard ? 1 : 0, halt_by: write.by, halt_reason: write.reason, halt_at: now })
+        .where('id', '=', 1)
+        .execute();
+      return;
+    case 'degraded':
+      return setDegraded(queries, write, now);
+    case 'inbox.open':
+      return openInbox(queries, write, now);
+    case 'inbox.close':
+      await closeInbox(queries, write.by, write.comment, now).where('id', '=', write.id).execute();
+      return;
+    case 'inbox.close_for_run':
+      await closeInbox(queries, write.by, write.comment, now).where('run_id', '=', write.runId).where('kind', '=', write.kind).execute();
+      return;
+    case 'notify':
+      return notify(queries, write, now);
+    case 'audit':
+      return appendAudit(queries, write, now);
+  }
+};
+
+export const appendEvents = async (queries: Queries, runId: string, lastSeq: number, events: readonly RunEvent[], now: number): Promise<void> => {
+  if (events.length === 0) return;
+  await queries
+    .insertInto('run_events')
+    .values(events.map((event, index) => ({ run_id: runId, seq: lastSeq + index + 1, at: now, type: event.type, event: JSON.stringify(event) })))
+    .execute();
+};
+
+const createRun = async (queries: Queries, run: NewRun, events: readonly RunEvent[], now: number): Promise<void> => {
+  const admitted = events.find((event) => event.type === 'admitted');
+  if (admitted === undefined) throw new Error(`the run ${run.id} would begin without an 'admitted' event`);
+  await queries
+    .insertInto('runs')
+    .values({
+      id: run.id,
+      decision_id: run.decisionId,
+      episode_id: run.episodeId,
+      component: run.component,
+      kind: run.kind,
+      target: run.target,
+      strategy: run.strategy,
+      rule: run.rule,
+      state: admitted.approval ? 'awaiting_approval' : 'queued',
+      outcome: null,
+      cause: null,
+      created_at: now,
+      not_before: admitted.notBefore,
+      started_at: null,
+      first_step_at: null,
+      verified_at: null,
+      ended_at: null,
+      settle_until: null,
+      settle_ended: 0,
+      alert_started_at: run.alertStartedAt,
+      recoveries: 0,
+      lease_owner: null,
+      lease_until: null,
+      fence: 0,
+      plan: JSON.stringify(run.plan),
+    })
+    .execute();
+  await appendEvents(queries, run.id, 0, events, now);
+  await bumpVersion(queries, run.component);
+};
+
+const addAttempt = async (queries: Queries, attempt: Attempt): Promise<void> => {
+  await queries
+    .insertInto('attempts')
+    .values({
+      id: attempt.id,
+      ledger: attempt.ledger,
+      run_id: attempt.runId,
+      episode_id: attempt.episodeId,
+      component: attempt.component,
+      kind: attempt.kind,
+      target: attempt.target,
+      strategy: attempt.strategy,
+      rule: attempt.rule,
+      rung: attempt.rung,
+      at: attempt.at,
+      ended_at: attempt.endedAt,
+      outcome: attempt.outcome,
+      cause: attempt.cause,
+      released_at: null,
+    })
+    .execute();
+  await bumpVersion(queries, attempt.component);
+};
+
+const endAttempt = async (queries: Queries, write: Of<'attempt.end'> | Of<'attempt.release'>): Promise<void> => {
+  const released = write.type === 'attempt.release' ? { released_at: write.at } : {};
+  const changed = await queries
+    .updateTable('attempts')
+    .set({ ended_at: write.at, outcome: write.outcome, cause: write.cause, ...released })
+    .where('run_id', '=', write.runId)
+    .returning('component')
+    .execute();
+  for (const row of changed) await bumpVersion(queries, row.component);
+};
+
+const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch): Promise<void> => {
+  const set: Partial<Row<'episodes'>> = {
+    ...(patch.nextEvaluationAt === undefined ? {} : { next_evaluation_at: patch.nextEvaluationAt }),
+    ...(patch.backoff === undefined ? {} : { backoff: patch.backoff }),
+    ...(patch.exhausted === undefined ? {} : { exhausted: patch.exhausted ? 1 : 0 }),
+    ...(patch.catalogDigest === undefined ? {} : { catalog_digest: patch.catalogDigest }),
+    ...(patch.hadRun === undefined ? {} : { had_run: patch.hadRun ? 1 : 0 }),
+  };
+  if (Object.keys(set).length > 0) await queries.updateTable('episodes').set(set).where('id', '=', id).execute();
+};
+
+const bumpScope = (queries: Queries, { scope, name }: Of<'disable'> | Of<'enable'>): Promise<void> =>
+  scope === 'component' ? bumpVersion(queries, name) : bumpAllVersions(queries);
+
+const disable = async (queries: Queries, write: Of<'disable'>, now: number): Promise<void> => {
+  const said = { until: write.until, by: write.by, reason: write.reason, since: now };
+  await queries
+    .insertInto('disabled')
+    .values({ scope: write.scope, name: write.name, ...said })
+    .onConflict((conflict) => conflict.columns(['scope', 'name']).doUpdateSet(said))
+    .execute();
+  await bumpScope(queries, write);
+};
+
+const setDegraded = async (queries: Queries, write: Of<'degraded'>, now: number): Promise<void> => {
+  const result = write.on
+    ? await queries
+        .insertInto('degraded')
+        .values({ mode: write.mode, component: write.component, target: write.target, run_id: write.runId, since: now })
+        .onConflict((conflict) => conflict.columns(['mode', 'component', 'target']).doNothing())
+        .returning('mode')
+        .executeTakeFirst()
+    : await queries
+        .deleteFrom('degraded')
+        .where('mode', '=', write.mode)
+        .where('component', '=', write.component)
+        .where('target', '=', write.target)
+        .returning('mode')
+        .executeTakeFirst();
+  if (result !== undefined) await bumpVersion(queries, write.component);
+};
+
+const openInbox = async (queries: Queries, write: Of<'inbox.open'>, now: number): Promise<void> => {
+  await queries
+    .insertInto('inbox')
+    .values({
+      id: write.id,
+      at: now,
+      kind: write.kind,
+      status: 'open',
+      dedup: write.dedup,
+      severity: write.severity,
+      component: write.component,
+      target: write.target,
+      run_id: write.runId,
+      episode_id: write.episodeId,
+      title: write.title,
+      body: JSON.stringify(write.body),
+      count: 1,
+      closed_at: null,
+      closed_by: null,
+      comment: null,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .column('dedup')
+        .where(sql<boolean>`status = 'open' and dedup is not null`)
+        .doUpdateSet({ count: sql`inbox.count + 1` }),
+    )
+    .execute();
+};
+
+const closeInbox = (queries: Queries, by: string, comment: string, now: number) =>
+  queries
+    .updateTable('inbox')
+    .set({ status: 'closed', closed_at: now, closed_by: by, comment })
+    .where(sql<boolean>`status = 'open'`);
+
+const notify = async (queries: Queries, write: Of<'notify'>, now: number): Promise<void> => {
+  await queries
+    .insertInto('outbox')
+    .values({
+      id: write.id,
+      at: now,
+      topic: write.topic,
+      receiver: write.receiver,
+      severity: write.severity,
+      component: write.component,
+      target: write.target,
+      run_id: write.runId,
+      title: write.title,
+      body: write.body,
+      status: 'pending',
+      tries: 0,
+      next_at: now,
+      error: null,
+    })
+    .execute();
+};
