@@ -1,0 +1,26 @@
+// Actions, facts and notifiers are found by the name of their file: adding one touches nothing else.
+import { readdir } from 'node:fs/promises';
+
+/** Imports every module in `folder` (one level of families when `nested`) that has a default export, by `family.verb` or by file name. */
+export const loadByName = async <T>(folder: URL, nested: boolean): Promise<ReadonlyMap<string, T>> => {
+  const found: Array<readonly [string, T]> = [];
+  const modulesIn = async (at: URL, prefix: string): Promise<void> => {
+    const names = (await readdir(at))
+      .filter((name) => /^[a-z0-9]+(?:[._-][a-z0-9]+)*\.(ts|js)$/.test(name) && !name.endsWith('.d.ts'))
+      .toSorted();
+    const modules = await Promise.all(
+      names.map(async (name) => [name, (await import(new URL(name, at).href)) as { default?: T }] as const),
+    );
+    for (const [name, module] of modules) {
+      if (module.default !== undefined) found.push([`${prefix}${name.replace(/\.(ts|js)$/, '')}`, module.default]);
+    }
+  };
+  if (!nested) await modulesIn(folder, '');
+  else {
+    const families = (await readdir(folder, { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .toSorted((a, b) => a.name.localeCompare(b.name));
+    for (const family of families) await modulesIn(new URL(`${family.name}/`, folder), `${family.name}.`);
+  }
+  return new Map(found);
+};
