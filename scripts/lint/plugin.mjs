@@ -24,10 +24,10 @@ const order = [
 
 const lineOf = (part) => order.findIndex(({ parts }) => parts.includes(part));
 
-/** `engine` for src/engine/intake.ts, `app` for src/app.ts, undefined outside of src/. */
+/** `engine` for src/engine/intake.ts, `config` for src/config.ts and src/config-schema.ts, undefined outside of src/. */
 function partOf(path) {
   const [top, part] = path.split(sep);
-  return top === 'src' ? part.replace(/\.tsx?$/, '') : undefined;
+  return top === 'src' ? part.replace(/(-\w+)?\.tsx?$/, '') : undefined;
 }
 
 /** Why `from` may not import `to`; undefined when it may. */

@@ -92,6 +92,7 @@ const files: ReadonlyArray<readonly [path: string, content: string, rule?: strin
   ['src/http/b.ts', "import type {} from '../app.ts';", 'amends(import-order)'],
   ['src/cli/a.ts', "import type {} from '../store/x.ts';", 'amends(import-order)'],
   ['src/app/a.ts', "import type {} from '../main.ts';", 'amends(import-order)'],
+  ['src/config-schema.ts', "import type {} from './engine/x.ts';", 'amends(import-order)'],
   ['src/misc/a.ts', "import type {} from '../base/x.ts';", 'amends(import-order)'],
   ['src/engine/d.ts', "import type {} from '../../test/support/x.ts';", 'amends(import-order)'],
   [
@@ -99,6 +100,7 @@ const files: ReadonlyArray<readonly [path: string, content: string, rule?: strin
     "import type {} from '../config.ts';\nimport type {} from '../port/x.ts';\nimport type {} from './x.ts';",
   ],
   ['src/port/good.ts', "import type {} from '../run/x.ts';\nimport type {} from '../base/x.ts';"],
+  ['src/config-source.ts', "import type {} from './config.ts';\nimport type {} from './port/x.ts';"],
   ['src/app.ts', "import type {} from './store/x.ts';\nimport type {} from './http/x.ts';"],
   ['src/main.ts', "import type {} from './cli/x.ts';\nimport type {} from './app.ts';"],
   ['src/base/ring.ts', "export * from './ring-back.ts';\nexport const a = 1;", 'import(no-cycle)'],
