@@ -11,7 +11,7 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 /** What is decided about each alert meanwhile: one of `rules` matches and is recorded. */
 const files = (rules) => ({
-  'amends.yaml': 'version: 1\nrule_files: [rules/**/*.json]\nrunbook_files: [runbooks/**/*.yaml]\n',
+  'amends.yaml': 'version: 1\nrule_files: [rules/**/*.json]\nrunbook_files: []\n',
   ...Object.fromEntries(
     Array.from({ length: rules }, (_, index) => {
       const name = index === 0 ? 'BenchAlert' : `OtherAlert${index}`;
