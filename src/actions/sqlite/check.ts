@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { ActionError } from '../../base/failure.ts';
+import { defineAction } from '../../port/action.ts';
+import { allowedPath } from '../allowed.ts';
+import { absolutePath, bytes, duration } from '../inputs.ts';
+import { offThread } from '../off-thread.ts';
+import { backupFigures } from './backups.ts';
+import { LAYERS } from './checking.ts';
+import type * as checking from './checking.ts';
+
+const jobs = offThread<typeof checking>('./checking.ts', import.meta.url);
+
+export default defineAction({
+  summary: 'Looks at a SQLite file in six layers: exists, readable, opens, integrity, query, size of the WAL.',
+  effect: 'read',
+  input: z.strictObject({
+    path: absolutePath,
+    backups: absolutePath.optional(),
+    integrity: z.enum(['quick', 'full']).default('quick'),
+    max_wal: bytes.default(100 * 1024 * 1024),
+    busy: duration.default(2_000),
+  }),
+  outputs: {
+    ok: 'all six layers passed',
+    layer_exists: '1 when the file is there, else 0',
+    layer_readable: '1 when it is a plain file that amends may read, else 0',
+    layer_opens: '1 when SQLite opens it and reads its schema; 0 when that or a layer before it failed',
+    layer_integrity: '1 when the integrity check found nothing; 0 when that or a layer before it failed',
+    layer_query: '1 when a query runs and the write lock is to be had; 0 when that or a layer before it failed',
+    layer_wal_size: '1 when the WAL is no larger than max_wal; 0 when it is, or a layer before it failed',
+    failed_layer: 'name of the first layer that failed, or empty',
+    locked: 'another process holds a lock that it did not give back within busy',
+    error: 'what was found, or empty',
+    size_bytes: 'size of the database file in bytes',
+    wal_bytes: 'size of the -wal file in bytes',
+    pages: 'pages of the database, 0 when it could not be read',
+    backup_count: 'backups in the folder `backups`, 0 when none is named',
+    backup_age_seconds: 'age of the newest of them in seconds, -1 when there is none',
+  },
+  undo: 'nothing to undo: it only reads',
+  defaultTimeout: 30_000,
+  async run(input, { allow, clock, signal }) {
+    const path = await allowedPath(input.path, allow, 'the database');
+    const backups = input.backups === undefined ? null : await allowedPath(input.backups, allow, 'the folder of backups');
+    const report = await jobs('checkFile', { path, integrity: input.integrity, maxWal: input.max_wal, busyMs: input.busy }, { key: path, clock, signal });
+    const passed = report.failed === null ? LAYERS.length : LAYERS.indexOf(report.failed);
+    const outputs = {
+      ok: report.failed === null,
+      ...Object.fromEntries(LAYERS.map((layer, index) => [`layer_${layer}`, index < passed ? 1 : 0])),
+      failed_layer: report.failed ?? '',
+      locked: report.locked,
+      error: report.error,
+      size_bytes: report.sizeBytes,
+      wal_bytes: report.walBytes,
+      pages: report.pages,
+      ...(await backupFigures(backups, path, clock)),
+    };
+    if (report.failed === null) return { outputs };
+    throw new ActionError(report.passing ? 'retryable' : 'permanent', `the layer ${report.failed} of ${path} failed: ${report.error}`, { outputs });
+  },
+});

@@ -1,0 +1,27 @@
+// How long a lock has been held. The kernel does not say, so it is counted from when this process first saw the holder
+// with it: never more than the truth.
+import type { Clock } from '../../base/clock.ts';
+import type { Holder } from './locking.ts';
+
+const FORGET_MS = 3_600_000;
+const seen = new Map<string, { readonly since: number; last: number }>();
+
+/** Seconds since the oldest of those that block was first seen holding this file; 0 when none does. */
+export const lockAge = (path: string, holders: readonly Holder[], clock: Clock): number => {
+  const now = clock.monotonic();
+  const present = new Set<string>();
+  let age = 0;
+  for (const holder of holders) {
+    if (!holder.blocking) continue;
+    const key = `${path}\0${holder.pid}@${holder.startTicks}`;
+    present.add(key);
+    const entry = seen.get(key) ?? { since: now, last: now };
+    entry.last = now;
+    seen.set(key, entry);
+    age = Math.max(age, now - entry.since);
+  }
+  for (const [key, entry] of seen) {
+    if ((key.startsWith(`${path}\0`) && !present.has(key)) || now - entry.last > FORGET_MS) seen.delete(key);
+  }
+  return Math.round(age / 1_000);
+};
