@@ -15,7 +15,13 @@ const PLAIN_ALTERNATIVES = /^[\w\-:/@%, ]+(?:\|[\w\-:/@%, ]+)*$/;
 export const parseMatchers = (text: string): Result<readonly Matcher[]> => {
   const wrong = (message: string, mend?: string): { ok: false; problems: readonly Problem[] } => ({
     ok: false,
-    problems: [{ code: 'bad-matcher', message: `${message} in the matcher ${JSON.stringify(text.slice(0, 200))}`, mend: mend ?? 'write it as Alertmanager does: job="redis-cache"' }],
+    problems: [
+      {
+        code: 'bad-matcher',
+        message: `${message} in the matcher ${JSON.stringify(text.slice(0, 200))}`,
+        mend: mend ?? 'write it as Alertmanager does: job="redis-cache"',
+      },
+    ],
   });
   let inner = text.trim();
   if (inner.startsWith('{') && inner.endsWith('}')) inner = inner.slice(1, -1).trim();
@@ -41,7 +47,8 @@ export const parseMatchers = (text: string): Result<readonly Matcher[]> => {
     if (!matcher.ok) return matcher;
     matchers.push(matcher.value);
     skipSpace();
-    if (at < inner.length && inner[at] !== ',') return wrong(`unexpected text after the value of ${name.value}`, 'put a comma between matchers and quote values');
+    if (at < inner.length && inner[at] !== ',')
+      return wrong(`unexpected text after the value of ${name.value}`, 'put a comma between matchers and quote values');
     at += 1;
   }
   return matchers.length === 0 ? wrong('nothing to match') : ok(matchers);
@@ -65,13 +72,27 @@ export const createMatcher = (label: string, operator: Matcher['operator'], valu
 /** RE2 syntax; `matches` on the result is anchored at both ends. */
 export const compileExpression = (text: string): Result<RE2JS> => {
   if (text.length > LONGEST_EXPRESSION) {
-    return { ok: false, problems: [{ code: 'bad-expression', message: `the regular expression is longer than ${LONGEST_EXPRESSION} characters`, mend: 'use several matchers' }] };
+    return {
+      ok: false,
+      problems: [
+        {
+          code: 'bad-expression',
+          message: `the regular expression is longer than ${LONGEST_EXPRESSION} characters`,
+          mend: 'use several matchers',
+        },
+      ],
+    };
   }
   try {
     return ok(RE2JS.compile(text));
   } catch (error) {
     const message = `the regular expression ${JSON.stringify(text.slice(0, 200))} is refused: ${(error as Error).message}`;
-    return { ok: false, problems: [{ code: 'bad-expression', message, mend: 'write it in RE2 syntax (no look-around, no back-references)' }] };
+    return {
+      ok: false,
+      problems: [
+        { code: 'bad-expression', message, mend: 'write it in RE2 syntax (no look-around, no back-references)' },
+      ],
+    };
   }
 };
 

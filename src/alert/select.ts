@@ -41,12 +41,24 @@ export const createSelector = (components: ReadonlyMap<string, Component>): Sele
     const found = matching(labels);
     const [first] = found;
     if (first === undefined) {
-      const problem = named === undefined || named === '' ? 'no component matches' : `no component matches, and ${quoted(named)} is not declared`;
+      const problem =
+        named === undefined || named === ''
+          ? 'no component matches'
+          : `no component matches, and ${quoted(named)} is not declared`;
       return { found: false, ambiguous: false, component: null, targetName: null, problem };
     }
     if (found.length > 1) {
-      const names = found.map((component) => component.name).toSorted().join(' and ');
-      return { found: false, ambiguous: true, component: null, targetName: null, problem: `the components ${names} match the same alert` };
+      const names = found
+        .map((component) => component.name)
+        .toSorted()
+        .join(' and ');
+      return {
+        found: false,
+        ambiguous: true,
+        component: null,
+        targetName: null,
+        problem: `the components ${names} match the same alert`,
+      };
     }
     return withTarget(first, labels);
   };
@@ -56,13 +68,28 @@ const withTarget = (component: Component, labels: Labels): Selection => {
   const named = labels['target'];
   const direct = named === undefined ? undefined : component.targets.get(named);
   if (direct !== undefined) return { found: true, component, target: direct };
-  const missing = (targetName: string | null, problem: string): Selection => ({ found: false, ambiguous: false, component, targetName, problem });
+  const missing = (targetName: string | null, problem: string): Selection => ({
+    found: false,
+    ambiguous: false,
+    component,
+    targetName,
+    problem,
+  });
   const value = labels[component.mapping.label];
-  if (value === undefined || value === '') return missing(null, `the label ${quoted(component.mapping.label)}, which names a target of ${component.name}, is missing`);
+  if (value === undefined || value === '')
+    return missing(
+      null,
+      `the label ${quoted(component.mapping.label)}, which names a target of ${component.name}, is missing`,
+    );
   const mapped = component.mapping.apply(value);
-  if (mapped === undefined) return missing(null, `the label ${component.mapping.label}=${quoted(value)} does not have the shape of a target of ${component.name}`);
+  if (mapped === undefined)
+    return missing(
+      null,
+      `the label ${component.mapping.label}=${quoted(value)} does not have the shape of a target of ${component.name}`,
+    );
   const target = component.targets.get(mapped);
-  if (target === undefined) return missing(mapped.slice(0, 256), `${quoted(mapped)} is not in the inventory of ${component.name}`);
+  if (target === undefined)
+    return missing(mapped.slice(0, 256), `${quoted(mapped)} is not in the inventory of ${component.name}`);
   return { found: true, component, target };
 };
 
@@ -82,7 +109,11 @@ export const createMapping = (label: string, expression: string | null, replacem
     return /^\d+$/.test(name) ? Number(name) : (named[name] ?? -1);
   });
   if (parts.some((part) => typeof part === 'number' && (part < 0 || part > groups))) {
-    const problem = { code: 'bad-replacement', message: `the replacement ${quoted(replacement)} names a group that ${quoted(expression)} does not have`, mend: `use $1 to $${groups}` };
+    const problem = {
+      code: 'bad-replacement',
+      message: `the replacement ${quoted(replacement)} names a group that ${quoted(expression)} does not have`,
+      mend: `use $1 to $${groups}`,
+    };
     return refused([problem]);
   }
   return ok({

@@ -20,13 +20,32 @@ const FUTURE_TOLERANCE_MS = 5 * 60_000;
 /** "1" is Grafana, "3" an Alertmanager before 0.5, "4" every one since. */
 const VERSIONS: ReadonlySet<string> = new Set(['1', '3', '4']);
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
-  'receiver', 'status', 'alerts', 'groupLabels', 'commonLabels', 'commonAnnotations', 'externalURL', 'version', 'groupKey', 'truncatedAlerts',
+  'receiver',
+  'status',
+  'alerts',
+  'groupLabels',
+  'commonLabels',
+  'commonAnnotations',
+  'externalURL',
+  'version',
+  'groupKey',
+  'truncatedAlerts',
 ]);
 const KNOWN_ALERT_FIELDS: ReadonlySet<string> = new Set([
-  'status', 'labels', 'annotations', 'startsAt', 'endsAt', 'generatorURL', 'fingerprint',
+  'status',
+  'labels',
+  'annotations',
+  'startsAt',
+  'endsAt',
+  'generatorURL',
+  'fingerprint',
 ]);
 
-const bad = (code: string, message: string, mend?: string): { ok: false; problems: readonly [{ code: string; message: string; mend?: string }] } => ({
+const bad = (
+  code: string,
+  message: string,
+  mend?: string,
+): { ok: false; problems: readonly [{ code: string; message: string; mend?: string }] } => ({
   ok: false,
   problems: [mend === undefined ? { code, message } : { code, message, mend }],
 });
@@ -43,14 +62,22 @@ export const parseDelivery = (body: Buffer, now: number): Result<Delivery> => {
   } catch (error) {
     return bad('not-json', `the body is not JSON: ${(error as Error).message.slice(0, 200)}`);
   }
-  if (!isObject(parsed)) return bad('not-a-delivery', 'the body is not a JSON object', "post Alertmanager's webhook format");
+  if (!isObject(parsed))
+    return bad('not-a-delivery', 'the body is not a JSON object', "post Alertmanager's webhook format");
   const alerts = own(parsed, 'alerts');
-  if (!Array.isArray(alerts)) return bad('no-alerts', 'the body has no list `alerts`', "post Alertmanager's webhook format");
+  if (!Array.isArray(alerts))
+    return bad('no-alerts', 'the body has no list `alerts`', "post Alertmanager's webhook format");
   if (alerts.length > MOST_ALERTS) {
-    return bad('too-many-alerts', `the body has ${alerts.length} alerts, the most is ${MOST_ALERTS}`, 'set max_alerts on the webhook receiver');
+    return bad(
+      'too-many-alerts',
+      `the body has ${alerts.length} alerts, the most is ${MOST_ALERTS}`,
+      'set max_alerts on the webhook receiver',
+    );
   }
   const version = asText(own(parsed, 'version'));
-  const versionProblem = VERSIONS.has(version) ? null : `webhook version ${JSON.stringify(version.slice(0, 32))} is not one of 1, 3, 4`;
+  const versionProblem = VERSIONS.has(version)
+    ? null
+    : `webhook version ${JSON.stringify(version.slice(0, 32))} is not one of 1, 3, 4`;
   let unknownFields = countUnknown(parsed, KNOWN_FIELDS);
   const entries = alerts.map((raw: unknown): Entry => {
     if (isObject(raw)) unknownFields += countUnknown(raw, KNOWN_ALERT_FIELDS);
@@ -68,10 +95,13 @@ export const parseDelivery = (body: Buffer, now: number): Result<Delivery> => {
 };
 
 /** What is the object's own: a missing member is never found on a prototype. */
-const own = (record: Record<string, unknown>, key: string): unknown => (Object.hasOwn(record, key) ? record[key] : undefined);
+const own = (record: Record<string, unknown>, key: string): unknown =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
 
-const asText = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
-const asCount = (value: unknown): number => (typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0);
+const asText = (value: unknown): string =>
+  typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+const asCount = (value: unknown): number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0;
 
 const countUnknown = (record: Record<string, unknown>, known: ReadonlySet<string>): number => {
   let count = 0;
@@ -159,7 +189,8 @@ const readPairs = (raw: unknown, what: 'label' | 'annotation', hashes: Hashes): 
     const value = raw[name];
     if (typeof value !== 'string') return `the ${what} ${JSON.stringify(name.slice(0, 64))} is not text`;
     // Three bytes at most for each UTF-16 unit: only long ones are measured.
-    if (name.length > LONGEST_NAME / 3 && Buffer.byteLength(name) > LONGEST_NAME) return `a ${what} name is longer than ${LONGEST_NAME} bytes`;
+    if (name.length > LONGEST_NAME / 3 && Buffer.byteLength(name) > LONGEST_NAME)
+      return `a ${what} name is longer than ${LONGEST_NAME} bytes`;
     if (name === '' || LONE_SURROGATE.test(name)) return `a ${what} name is empty or not valid Unicode`;
     if (value.length > LONGEST_VALUE / 3 && Buffer.byteLength(value) > LONGEST_VALUE) {
       // Two pages, not one: a label that was cut must still tell its alert from another with the same beginning.
@@ -205,7 +236,15 @@ const digits = (text: string, at: number, length: number): number => {
 /** Milliseconds UTC of an RFC 3339 time; `unset` when absent or in the year 1 or before, which is Go's zero time. */
 const readTime = (raw: unknown): number | 'unset' | 'unreadable' => {
   if (raw === undefined || raw === null || raw === '') return 'unset';
-  if (typeof raw !== 'string' || raw.length > 48 || raw[4] !== '-' || raw[7] !== '-' || raw[13] !== ':' || raw[16] !== ':') return 'unreadable';
+  if (
+    typeof raw !== 'string' ||
+    raw.length > 48 ||
+    raw[4] !== '-' ||
+    raw[7] !== '-' ||
+    raw[13] !== ':' ||
+    raw[16] !== ':'
+  )
+    return 'unreadable';
   if (raw[10] !== 'T' && raw[10] !== 't') return 'unreadable';
   const year = digits(raw, 0, 4);
   const month = digits(raw, 5, 2);

@@ -1,0 +1,514 @@
+// The configuration: schema, defaults, file and environment. The only reader of process.env.
+import { readFileSync } from 'node:fs';
+import { readFile, readdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Component } from './alert/component.ts';
+import { DEFAULT_IGNORED_LABELS } from './alert/episode.ts';
+import { ok, refused } from './base/failure.ts';
+import type { Problem, Result } from './base/failure.ts';
+import { digest, sha256 } from './base/json.ts';
+import type { Json } from './base/json.ts';
+import { buildComponent, defaultPolicy, inherit, sharedTargets, unknownName } from './config-build.ts';
+import type { Files, Text } from './config-build.ts';
+import { configSchema, webSchema } from './config-schema.ts';
+import type { ConfigShape, RecoveryShape } from './config-schema.ts';
+import { readShape, readYaml } from './config-source.ts';
+import type { Source } from './config-source.ts';
+import type { Allow } from './port/action.ts';
+import { MODES } from './rule/limits.ts';
+import type { Mode, Policy } from './rule/limits.ts';
+import type { Severity } from './runbook/runbook.ts';
+
+export { defaultPolicy };
+
+export type DegradedMode = {
+  readonly available: readonly string[];
+  readonly unavailable: readonly string[];
+  readonly impact: string;
+};
+
+/** A read-only action on a schedule. `with` is from the target's connect unless given; `every` is milliseconds. */
+export type Probe = {
+  readonly name: string;
+  readonly uses: string;
+  readonly component: string;
+  readonly target: string;
+  readonly every: number;
+  readonly timeout: number;
+  readonly with: Readonly<Record<string, Json>>;
+};
+
+export type Receiver = {
+  readonly name: string;
+  readonly type: string;
+  readonly settings: Readonly<Record<string, Json>>;
+};
+export type Route = { readonly severity: readonly Severity[]; readonly receiver: string };
+
+export type ConfiguredComponent = Component & { readonly policy: Policy };
+
+/** amends.yaml after reading, with every default put in and every duration in milliseconds. */
+export type Config = {
+  readonly digest: string;
+  /** Null when amends started without a file: shadow mode, nothing declared. */
+  readonly file: string | null;
+  /** The folder that relative paths start from. */
+  readonly folder: string;
+  readonly ruleFiles: readonly string[];
+  readonly runbookFiles: readonly string[];
+  readonly alertmanagers: ReadonlyArray<{ readonly url: string }>;
+  readonly prometheus: { readonly url: string } | null;
+  /** `recovery`, which every component inherits from. */
+  readonly recovery: Policy;
+  readonly components: ReadonlyMap<string, ConfiguredComponent>;
+  readonly degradedModes: ReadonlyMap<string, DegradedMode>;
+  readonly allow: Allow;
+  readonly probes: readonly Probe[];
+  readonly receivers: readonly Receiver[];
+  readonly routes: readonly Route[];
+  readonly ignoreLabels: ReadonlySet<string>;
+  readonly auditRetentionDays: number;
+  readonly auditCompression: boolean;
+  readonly journalRetentionDays: number;
+  /** All texts that made it, for the journal. */
+  readonly text: string;
+  /** Pointers to what is read but not yet enforced, for `amends check` and the log to say so. */
+  readonly notEnforced?: readonly string[];
+};
+
+export type Role = 'viewer' | 'operator' | 'approver' | 'admin';
+
+/** Who may come in. Tokens are kept as SHA-256, several may be live at once; passwords as bcrypt, as in Prometheus' web configuration. */
+export type WebConfig = {
+  readonly tokens: ReadonlyArray<{
+    readonly name: string;
+    readonly source: string;
+    readonly role: Role;
+    readonly sha256: string;
+    /** False: may not post alerts. */ readonly webhook?: boolean;
+  }>;
+  readonly basicAuthUsers: ReadonlyMap<
+    string,
+    { readonly bcrypt: string; readonly role: Role; readonly source: string }
+  >;
+  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
+};
+
+/** What the flags and the environment say. */
+export type Settings = {
+  readonly configFile: string;
+  /** True when the file was named rather than taken by default: then it must exist. */
+  readonly configFileGiven: boolean;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly externalUrl: string | null;
+  readonly storagePath: string;
+  readonly storageUrl: string | null;
+  readonly webConfigFile: string | null;
+  readonly recoveryMode: string | null;
+  readonly haltFile: string;
+  readonly acceptEmptyHistory: boolean;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+export const environment = (): Environment => process.env;
+
+type Flags = Readonly<Record<string, unknown>>;
+const LOG_LEVELS: readonly Settings['logLevel'][] = ['debug', 'info', 'warn', 'error', 'silent'];
+
+/**
+ * Flag, then environment, then default. `flags` has the names of `amends serve` without the dashes (`web.listen-address`,
+ * also as commander spells it, `web.listenAddress`). The environment's names are the same in capitals
+ * (`AMENDS_WEB_LISTEN_ADDRESS`); with `_FILE` behind it names a file that holds the value.
+ */
+export const readSettings = (flags: Flags, env: Environment): Result<Settings> => {
+  const problems: Problem[] = [];
+  const read = (flag: string): string | null => {
+    const given = flags[flag] ?? flags[flag.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())];
+    if (typeof given === 'string' || typeof given === 'number' || typeof given === 'boolean') return String(given);
+    const variable = `AMENDS_${flag.toUpperCase().replaceAll(/[.-]/g, '_')}`;
+    const direct = env[variable];
+    if (direct !== undefined && direct !== '') return direct;
+    const file = env[`${variable}_FILE`];
+    if (file === undefined || file === '') return null;
+    try {
+      return readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      problems.push({
+        code: 'no-such-file',
+        message: `${variable}_FILE names ${file}, which cannot be read: ${(error as NodeJS.ErrnoException).code ?? ''}`,
+        mend: 'name a file that can be read',
+      });
+      return null;
+    }
+  };
+  const wrong = (flag: string, message: string, mend: string): void =>
+    void problems.push({ code: 'bad-setting', message: `--${flag}: ${message}`, mend });
+  const configFile = read('config.file');
+  const address = read('web.listen-address') ?? '127.0.0.1:9193';
+  const listen = readAddress(address);
+  if (listen === null)
+    wrong(
+      'web.listen-address',
+      `${JSON.stringify(address)} is not an address`,
+      'write host:port, such as 127.0.0.1:9193 or :9193',
+    );
+  const externalUrl = read('web.external-url');
+  if (externalUrl !== null && externalUrl !== '' && !/^https?:\/\//.test(externalUrl))
+    wrong('web.external-url', 'an http or https address is expected', 'write it like https://amends.example.com');
+  const storagePath = read('storage.path') ?? './data';
+  const storageUrl = read('storage.url');
+  const recoveryMode = read('recovery.mode');
+  if (recoveryMode !== null && recoveryMode !== '' && !MODES.includes(recoveryMode as Mode))
+    wrong('recovery.mode', `${JSON.stringify(recoveryMode)} is not a mode`, `use one of ${MODES.join(', ')}`);
+  const logLevel = LOG_LEVELS.find((level) => level === (read('log.level') ?? 'info'));
+  if (logLevel === undefined) wrong('log.level', 'it is not a level', `use one of ${LOG_LEVELS.join(', ')}`);
+  const accept = read('storage.accept-empty-history') ?? 'false';
+  if (accept !== 'true' && accept !== 'false')
+    wrong('storage.accept-empty-history', 'true or false is expected', 'write true or false');
+  if (problems.length > 0 || listen === null || logLevel === undefined) return refused(problems);
+  return ok({
+    configFile: configFile ?? 'amends.yaml',
+    configFileGiven: configFile !== null,
+    listen,
+    externalUrl: externalUrl === null || externalUrl === '' ? null : externalUrl.replace(/\/+$/, ''),
+    storagePath,
+    storageUrl: storageUrl === '' ? null : storageUrl,
+    webConfigFile: read('web.config.file'),
+    recoveryMode: recoveryMode === '' ? null : recoveryMode,
+    haltFile: read('halt.file') ?? join(storagePath, 'halt'),
+    acceptEmptyHistory: accept === 'true',
+    logLevel,
+  });
+};
+
+/** `host:port`, `[v6]:port`, or `:port` for every address. */
+const readAddress = (text: string): Settings['listen'] | null => {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:\s[\]/]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) return null;
+  const host = match[1] ?? match[2] ?? '';
+  return { host: host === '' ? '::' : host, port };
+};
+
+/** What the disk is to the configuration; tests and `amends test` pass their own. */
+export type Readers = {
+  readText(file: string): Promise<string>;
+  glob(folder: string, pattern: string): Promise<readonly string[]>;
+};
+
+export const diskReaders: Readers = {
+  readText: (file) => readFile(file, 'utf8'),
+  glob: (folder, pattern) => glob(folder, pattern),
+};
+
+const MOST_FILES = 10_000;
+
+/** Files that match, absolute and sorted. `*` and `?` stay within a folder, `**` goes down; hidden ones are left out. */
+export const glob = async (folder: string, pattern: string): Promise<readonly string[]> => {
+  const whole = resolve(folder, pattern).split('/');
+  const fixed = whole.findIndex((part) => /[*?]/.test(part));
+  const root = whole.slice(0, fixed === -1 ? -1 : fixed).join('/') || '/';
+  const parts = whole.slice(fixed === -1 ? -1 : fixed).map((part) =>
+    part === '**'
+      ? part
+      : new RegExp(
+          `^${part
+            .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+            .replaceAll('*', '[^/]*')
+            .replaceAll('?', '[^/]')}$`,
+        ),
+  );
+  const found = new Set<string>();
+  const walk = async (at: string, rest: typeof parts): Promise<void> => {
+    const [part, ...below] = rest;
+    if (part === undefined || found.size > MOST_FILES) return;
+    if (part === '**') await walk(at, below);
+    const entries = await readdir(at, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (entry.name.startsWith('.') && fixed !== -1) continue;
+      const path = join(at, entry.name);
+      if (part === '**') {
+        if (entry.isDirectory()) await walk(path, rest);
+      } else if (part instanceof RegExp && part.test(entry.name)) {
+        if (below.length === 0 && !entry.isDirectory()) found.add(path);
+        else if (below.length > 0 && entry.isDirectory()) await walk(path, below);
+      }
+    }
+  };
+  await walk(root, parts);
+  return [...found].toSorted();
+};
+
+const readText = async (readers: Readers, file: string): Promise<Result<string>> => {
+  try {
+    return ok(await readers.readText(file));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    return refused([
+      {
+        code: code === 'ENOENT' ? 'no-such-file' : 'unreadable-file',
+        message: `the file cannot be read (${code})`,
+        mend: 'create it, or name another',
+        file,
+      },
+    ]);
+  }
+};
+
+/** `recoveryMode` is the flag's or the environment's, which go before the file. */
+export const loadConfig = async (
+  file: string,
+  readers: Readers = diskReaders,
+  recoveryMode: string | null = null,
+): Promise<Result<Config>> => {
+  const path = resolve(file);
+  const text = await readText(readers, path);
+  if (!text.ok) return text;
+  const source = readYaml(path, text.value);
+  if (!source.ok) return source;
+  const shape = readShape(source.value, configSchema);
+  if (!shape.ok) return shape;
+  return buildConfig(source.value, shape.value, readers, recoveryMode);
+};
+
+/** Without a file amends watches and says what it would need: shadow mode, nothing declared, so nothing to act on. */
+export const builtInConfig = (folder: string, recoveryMode: string | null = null): Config =>
+  assemble(null, resolve(folder), {}, new Map(), withMode(defaultPolicy, recoveryMode), []);
+
+const withMode = (policy: Policy, mode: string | null): Policy => ({
+  ...policy,
+  mode: MODES.find((known) => known === mode) ?? policy.mode,
+});
+
+const buildConfig = async (
+  source: Source,
+  shape: ConfigShape,
+  readers: Readers,
+  recoveryMode: string | null,
+): Promise<Result<Config>> => {
+  const folder = dirname(source.file);
+  const files: Files = { find: (pattern) => readers.glob(folder, pattern), read: (file) => readText(readers, file) };
+  const problems: Problem[] = [];
+  const reportUnder =
+    (under: readonly PropertyKey[]) => (code: string, path: readonly PropertyKey[], message: string, mend: string) =>
+      void problems.push(source.problem(code, [...under, ...path], message, mend));
+  const recovery = withMode(inherit(defaultPolicy, shape.recovery ?? {}, reportUnder(['recovery'])), recoveryMode);
+  const texts: Text[] = [source];
+  const components = new Map<string, ConfiguredComponent>();
+  for (const [name, given] of Object.entries(shape.components ?? {})) {
+    const built = await buildComponent(source, name, given, files);
+    problems.push(...built.problems);
+    texts.push(...built.texts);
+    components.set(name, { ...built.component, policy: inherit(recovery, given, reportUnder(['components', name])) });
+  }
+  problems.push(...sharedTargets(source, components.values()), ...unknownNames(source, shape, components));
+  return problems.length > 0
+    ? refused(problems)
+    : ok(assemble(source.file, folder, shape, components, recovery, texts));
+};
+
+const unknownNames = (source: Source, shape: ConfigShape, components: ReadonlyMap<string, Component>): Problem[] => {
+  const problems: Problem[] = [];
+  const twice = (path: readonly PropertyKey[], what: string, names: readonly string[]): void => {
+    for (const [index, name] of names.entries()) {
+      if (names.indexOf(name) < index)
+        problems.push(
+          source.problem(
+            'duplicate-name',
+            [...path, index, 'name'],
+            `there are two ${what}s named ${name}`,
+            'rename one',
+          ),
+        );
+    }
+  };
+  const probes = shape.probes ?? [];
+  twice(
+    ['probes'],
+    'probe',
+    probes.map((probe) => probe.name),
+  );
+  for (const [index, probe] of probes.entries()) {
+    const component = components.get(probe.component);
+    if (component === undefined)
+      problems.push(
+        unknownName(source, ['probes', index, 'component'], 'component', probe.component, components.keys()),
+      );
+    else if (!component.targets.has(probe.target))
+      problems.push(
+        unknownName(
+          source,
+          ['probes', index, 'target'],
+          `target of ${component.name}`,
+          probe.target,
+          component.targets.keys(),
+        ),
+      );
+  }
+  const receivers = (shape.notify?.receivers ?? []).map((receiver) => receiver.name);
+  twice(['notify', 'receivers'], 'receiver', receivers);
+  for (const [index, route] of (shape.notify?.routes ?? []).entries()) {
+    if (!receivers.includes(route.receiver))
+      problems.push(
+        unknownName(source, ['notify', 'routes', index, 'receiver'], 'receiver', route.receiver, receivers),
+      );
+  }
+  return problems;
+};
+
+const ALL_SEVERITIES: readonly Severity[] = ['SEV1', 'SEV2', 'SEV3', 'SEV4'];
+
+const assemble = (
+  file: string | null,
+  folder: string,
+  shape: ConfigShape,
+  components: ReadonlyMap<string, ConfiguredComponent>,
+  recovery: Policy,
+  texts: readonly Text[],
+): Config => ({
+  digest: digest({ texts: texts.map(({ text }) => text), mode: recovery.mode }),
+  file,
+  folder,
+  ruleFiles: shape.rule_files ?? (file === null ? [] : ['rules/**/*.json']),
+  runbookFiles: shape.runbook_files ?? (file === null ? [] : ['runbooks/**/*.yaml']),
+  alertmanagers: shape.alertmanagers ?? [],
+  prometheus: shape.prometheus ?? null,
+  recovery,
+  components,
+  degradedModes: new Map(
+    Object.entries(shape.degraded_modes ?? {}).map(([name, mode]) => [
+      name,
+      { available: mode.available ?? [], unavailable: mode.unavailable ?? [], impact: mode.impact ?? '' },
+    ]),
+  ),
+  allow: {
+    hosts: shape.allow?.hosts ?? [],
+    commands: shape.allow?.commands ?? [],
+    paths: shape.allow?.paths ?? [],
+    containers: shape.allow?.containers ?? [],
+  },
+  probes: (shape.probes ?? []).map((probe) => ({
+    name: probe.name,
+    uses: probe.uses,
+    component: probe.component,
+    target: probe.target,
+    every: probe.every ?? 30_000,
+    timeout: probe.timeout ?? 10_000,
+    with: probe.with ?? components.get(probe.component)?.targets.get(probe.target)?.connect ?? {},
+  })),
+  receivers: (shape.notify?.receivers ?? []).map(({ name, type, ...settings }) => ({
+    name,
+    type,
+    settings: settings as Record<string, Json>,
+  })),
+  routes: (shape.notify?.routes ?? []).map((route) => ({
+    severity: route.severity ?? ALL_SEVERITIES,
+    receiver: route.receiver,
+  })),
+  ignoreLabels: new Set(shape.ignore_labels ?? DEFAULT_IGNORED_LABELS),
+  auditRetentionDays: shape.audit?.retention_days ?? 30,
+  auditCompression: shape.audit?.compression_enabled ?? true,
+  journalRetentionDays: shape.journal?.retention_days ?? 30,
+  text: texts.map(({ file: from, text }) => `# ${from}\n${text}`).join('\n---\n'),
+  notEnforced: notEnforced(shape),
+});
+
+const notEnforced = (shape: ConfigShape): string[] => {
+  const within = (at: string, given: RecoveryShape | undefined): string[] =>
+    (['breaker', 'storm'] as const).filter((key) => given?.[key] !== undefined).map((key) => `${at}/${key}`);
+  return [
+    ...within('/recovery', shape.recovery),
+    ...Object.entries(shape.components ?? {}).flatMap(([name, given]) => within(`/components/${name}`, given)),
+  ];
+};
+
+/** Shorter ones could be guessed. */
+const SHORTEST_TOKEN = 16;
+
+/** web.yaml. A token file has one token a line; each is live, so that one can be brought in before another goes. */
+export const loadWebConfig = async (file: string, readers: Readers = diskReaders): Promise<Result<WebConfig>> => {
+  const path = resolve(file);
+  const text = await readText(readers, path);
+  if (!text.ok) return text;
+  const source = readYaml(path, text.value);
+  if (!source.ok) return source;
+  const shape = readShape(source.value, webSchema);
+  if (!shape.ok) return shape;
+  const { bearer_tokens: bearers = [], basic_auth_users: users = {}, roles = {}, tls_server_config: tls } = shape.value;
+  const problems: Problem[] = [];
+  const tokens: Array<WebConfig['tokens'][number]> = [];
+  const from = (name: string): string => resolve(dirname(path), name);
+  for (const [index, bearer] of bearers.entries()) {
+    const lines = await readText(readers, from(bearer.file));
+    if (!lines.ok)
+      problems.push(
+        source.value.problem(
+          'no-such-file',
+          ['bearer_tokens', index, 'file'],
+          `the token file ${bearer.file} cannot be read`,
+          'create it with one token a line',
+        ),
+      );
+    const values = (lines.ok ? lines.value : '')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
+    if (
+      lines.ok &&
+      (values.length === 0 || values.some((value) => value.length < SHORTEST_TOKEN || /\s/.test(value)))
+    ) {
+      problems.push(
+        source.value.problem(
+          'weak-token',
+          ['bearer_tokens', index, 'file'],
+          `${bearer.file} must hold tokens of at least ${SHORTEST_TOKEN} characters, one a line`,
+          'make one with: openssl rand -hex 32',
+        ),
+      );
+    }
+    const webhook = bearer.source !== undefined || bearer.role !== 'viewer';
+    for (const value of values)
+      tokens.push({
+        name: bearer.name,
+        source: bearer.source ?? 'alertmanager',
+        role: bearer.role ?? 'viewer',
+        sha256: sha256(value),
+        webhook,
+      });
+  }
+  for (const user of Object.keys(roles))
+    if (!Object.hasOwn(users, user))
+      problems.push(unknownName(source.value, ['roles', user], 'user', user, Object.keys(users)));
+  if (tls?.client_auth_type === 'RequireAndVerifyClientCert' && tls.client_ca_file === undefined) {
+    problems.push(
+      source.value.problem(
+        'missing',
+        ['tls_server_config', 'client_auth_type'],
+        'client certificates cannot be verified without client_ca_file',
+        'add client_ca_file',
+      ),
+    );
+  }
+  if (problems.length > 0) return refused(problems);
+  return ok({
+    tokens,
+    basicAuthUsers: new Map(
+      Object.entries(users).map(([user, bcrypt]) => [
+        user,
+        { bcrypt, role: roles[user] ?? 'admin', source: 'alertmanager' },
+      ]),
+    ),
+    tls:
+      tls === undefined
+        ? null
+        : {
+            certFile: from(tls.cert_file),
+            keyFile: from(tls.key_file),
+            clientCaFile:
+              tls.client_ca_file === undefined || tls.client_auth_type === 'NoClientCert'
+                ? null
+                : from(tls.client_ca_file),
+          },
+  });
+};
