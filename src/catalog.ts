@@ -29,8 +29,15 @@ export type Catalog = {
   readonly files: { readonly rules: number; readonly runbooks: number; readonly conditions: number };
 };
 
-export type CatalogFiles = { readonly rules: readonly SourceFile[]; readonly runbooks: readonly SourceFile[]; readonly conditions: readonly SourceFile[] };
-export type CatalogConfig = Pick<Config, 'folder' | 'ruleFiles' | 'runbookFiles' | 'recovery' | 'components' | 'degradedModes'>;
+export type CatalogFiles = {
+  readonly rules: readonly SourceFile[];
+  readonly runbooks: readonly SourceFile[];
+  readonly conditions: readonly SourceFile[];
+};
+export type CatalogConfig = Pick<
+  Config,
+  'folder' | 'ruleFiles' | 'runbookFiles' | 'recovery' | 'components' | 'degradedModes'
+>;
 export type CatalogOptions = {
   readonly config: CatalogConfig;
   readonly actions: Actions;
@@ -51,7 +58,10 @@ export const loadCatalog = async (options: CatalogOptions): Promise<Result<Catal
 };
 
 /** The same from texts that are already there. */
-export const buildCatalog = (files: CatalogFiles, { config, actions, facts }: Omit<CatalogOptions, 'readFiles'>): Result<Catalog> => {
+export const buildCatalog = (
+  files: CatalogFiles,
+  { config, actions, facts }: Omit<CatalogOptions, 'readFiles'>,
+): Result<Catalog> => {
   const degradedModes = new Set(config.degradedModes.keys());
   const { runbooks, problems: runbookProblems } = loadRunbooks(files.runbooks, { actions, degradedModes });
   const { rules, problems: ruleProblems } = loadRules(files.rules, {
@@ -66,7 +76,9 @@ export const buildCatalog = (files: CatalogFiles, { config, actions, facts }: Om
   const problems = [
     ...runbookProblems,
     // A runbook that is refused is there all the same: its own problems say enough.
-    ...ruleProblems.filter((problem) => problem.code !== 'unknown-runbook' || !broken.some((name) => problem.message.includes(`"${name}"`))),
+    ...ruleProblems.filter(
+      (problem) => problem.code !== 'unknown-runbook' || !broken.some((name) => problem.message.includes(`"${name}"`)),
+    ),
     ...rules.flatMap((rule) => checkRungs(rule, runbooks)),
   ];
   if (problems.length > 0) return refused(problems);
@@ -86,7 +98,9 @@ export const buildCatalog = (files: CatalogFiles, { config, actions, facts }: Om
 const brokenRunbooks = (files: readonly SourceFile[], runbooks: ReadonlyMap<string, Runbook>): readonly string[] =>
   files.flatMap(({ file }) => {
     const name = nameFromPath(file);
-    return name.ok && !runbooks.has(`${name.value.kind}/${name.value.strategy}`) ? [`${name.value.kind}/${name.value.strategy}`] : [];
+    return name.ok && !runbooks.has(`${name.value.kind}/${name.value.strategy}`)
+      ? [`${name.value.kind}/${name.value.strategy}`]
+      : [];
   });
 
 /** What the rule alone cannot know: whether each rung's `with` fits its runbook to the last pattern. */
@@ -112,7 +126,9 @@ export const readCatalogFiles = async (config: CatalogConfig): Promise<Result<Ca
     readMatching(config.folder, CONDITION_FILES, false),
   ]);
   const problems = [rules, runbooks, conditions].flatMap((read) => read.problems);
-  return problems.length > 0 ? refused(problems) : ok({ rules: rules.files, runbooks: runbooks.files, conditions: conditions.files });
+  return problems.length > 0
+    ? refused(problems)
+    : ok({ rules: rules.files, runbooks: runbooks.files, conditions: conditions.files });
 };
 
 type Read = { readonly files: readonly SourceFile[]; readonly problems: readonly Problem[] };
@@ -123,11 +139,26 @@ const readMatching = async (folder: string, patterns: readonly string[], folderM
   for (const pattern of patterns) {
     const matched = await expand(folder, pattern);
     if (matched.missing !== null && (folderMustExist || !pattern.includes('*'))) {
-      problems.push({ code: 'missing-file', message: `${matched.missing} does not exist, and ${pattern} names it`, mend: 'make it, or correct rule_files or runbook_files', file: pattern });
+      problems.push({
+        code: 'missing-file',
+        message: `${matched.missing} does not exist, and ${pattern} names it`,
+        mend: 'make it, or correct rule_files or runbook_files',
+        file: pattern,
+      });
     }
     for (const file of matched.files) if (!/\.test\.(ya?ml|json)$/.test(file)) found.add(file);
   }
-  if (found.size > MOST_FILES) return { files: [], problems: [{ code: 'too-many-files', message: `${found.size} files match, more than ${MOST_FILES}`, mend: 'narrow the pattern' }] };
+  if (found.size > MOST_FILES)
+    return {
+      files: [],
+      problems: [
+        {
+          code: 'too-many-files',
+          message: `${found.size} files match, more than ${MOST_FILES}`,
+          mend: 'narrow the pattern',
+        },
+      ],
+    };
   const files: SourceFile[] = [];
   let bytes = 0;
   for (const path of [...found].toSorted()) {
@@ -137,7 +168,17 @@ const readMatching = async (folder: string, patterns: readonly string[], folderM
       files.push(read.value);
       bytes += read.value.text.length;
     }
-    if (bytes > MOST_BYTES) return { files: [], problems: [{ code: 'too-large', message: `the files together have more than ${MOST_BYTES} bytes`, mend: 'narrow the pattern' }] };
+    if (bytes > MOST_BYTES)
+      return {
+        files: [],
+        problems: [
+          {
+            code: 'too-large',
+            message: `the files together have more than ${MOST_BYTES} bytes`,
+            mend: 'narrow the pattern',
+          },
+        ],
+      };
   }
   return { files, problems };
 };
@@ -153,9 +194,17 @@ const readBounded = async (path: string, file: string): Promise<Result<SourceFil
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const about = await handle.stat();
-      if (!about.isFile()) return refused([{ code: 'not-a-file', message: 'this is not a regular file', mend: 'take it away', file }]);
+      if (!about.isFile())
+        return refused([{ code: 'not-a-file', message: 'this is not a regular file', mend: 'take it away', file }]);
       if (about.size > LARGEST_FILE) {
-        return refused([{ code: 'too-large', message: `${about.size} bytes are more than the ${LARGEST_FILE} that a file may have`, mend: 'split it', file }]);
+        return refused([
+          {
+            code: 'too-large',
+            message: `${about.size} bytes are more than the ${LARGEST_FILE} that a file may have`,
+            mend: 'split it',
+            file,
+          },
+        ]);
       }
       const bytes = await handle.readFile();
       return ok({ file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) });
@@ -164,8 +213,12 @@ const readBounded = async (path: string, file: string): Promise<Result<SourceFil
     }
   } catch (error) {
     const encoding = error instanceof TypeError;
-    const message = encoding ? 'the file is not UTF-8' : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
-    return refused([{ code: 'unreadable', message, mend: encoding ? 'save it as UTF-8' : 'make it readable for amends', file }]);
+    const message = encoding
+      ? 'the file is not UTF-8'
+      : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    return refused([
+      { code: 'unreadable', message, mend: encoding ? 'save it as UTF-8' : 'make it readable for amends', file },
+    ]);
   }
 };
 
@@ -186,7 +239,13 @@ const expand = async (folder: string, pattern: string): Promise<Expanded> => {
   return { files, missing: null };
 };
 
-const walk = async (folder: string, parts: readonly string[], files: string[], above: ReadonlySet<string>, depth: number): Promise<void> => {
+const walk = async (
+  folder: string,
+  parts: readonly string[],
+  files: string[],
+  above: ReadonlySet<string>,
+  depth: number,
+): Promise<void> => {
   const [part, ...rest] = parts;
   const real = await realpath(folder);
   // Mounted configuration is a web of links, so links are followed, but never round in a circle.
@@ -197,7 +256,12 @@ const walk = async (folder: string, parts: readonly string[], files: string[], a
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     if (entry.name.startsWith('.')) continue;
     const path = join(folder, entry.name);
-    const isFolder = entry.isSymbolicLink() ? await stat(path).then((about) => about.isDirectory(), () => false) : entry.isDirectory();
+    const isFolder = entry.isSymbolicLink()
+      ? await stat(path).then(
+          (about) => about.isDirectory(),
+          () => false,
+        )
+      : entry.isDirectory();
     if (isFolder && part === '**') await walk(path, parts, files, inner, depth + 1);
     else if (isFolder && rest.length > 0 && matches(entry.name)) await walk(path, rest, files, inner, depth + 1);
     else if (!isFolder && rest.length === 0 && part !== '**' && matches(entry.name)) files.push(path);
@@ -205,28 +269,34 @@ const walk = async (folder: string, parts: readonly string[], files: string[], a
 };
 
 /** Two pointers and one step back: linear enough for any name, and no regular expression from outside. */
-const nameMatcher = (pattern: string) => (name: string): boolean => {
-  let at = 0;
-  let star = -1;
-  let resume = 0;
-  let index = 0;
-  while (index < name.length) {
-    const mark = pattern[at];
-    if (mark === '*') {
-      star = at;
-      resume = index;
-      at += 1;
-    } else if (mark === '?' || mark === name[index]) {
-      at += 1;
-      index += 1;
-    } else if (star >= 0) {
-      at = star + 1;
-      resume += 1;
-      index = resume;
-    } else return false;
-  }
-  while (pattern[at] === '*') at += 1;
-  return at === pattern.length;
-};
+const nameMatcher =
+  (pattern: string) =>
+  (name: string): boolean => {
+    let at = 0;
+    let star = -1;
+    let resume = 0;
+    let index = 0;
+    while (index < name.length) {
+      const mark = pattern[at];
+      if (mark === '*') {
+        star = at;
+        resume = index;
+        at += 1;
+      } else if (mark === '?' || mark === name[index]) {
+        at += 1;
+        index += 1;
+      } else if (star >= 0) {
+        at = star + 1;
+        resume += 1;
+        index = resume;
+      } else return false;
+    }
+    while (pattern[at] === '*') at += 1;
+    return at === pattern.length;
+  };
 
-const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

@@ -30,7 +30,12 @@ export type Sight = {
 };
 
 /** Pointers start at the `with`. */
-export const checkArguments = (uses: string, action: KnownAction, given: JsonObject, sight: Sight): readonly Problem[] => {
+export const checkArguments = (
+  uses: string,
+  action: KnownAction,
+  given: JsonObject,
+  sight: Sight,
+): readonly Problem[] => {
   const roots = sight.undo ? [...RUNBOOK_ROOTS, 'undo'] : RUNBOOK_ROOTS;
   const template = compileTemplate(given, roots);
   if (!template.ok) return template.problems;
@@ -61,18 +66,35 @@ const checkReference = ({ path, pointer }: Reference, sight: Sight): readonly Pr
   if (root === 'inputs') return unknown(path, 1, Object.keys(sight.scope.inputs), 'declare it under inputs:', pointer);
   if (root === 'steps') return checkStepReference(path, sight, pointer);
   const members = MEMBERS[root];
-  return members === undefined || name === undefined ? [] : unknown(path, 1, members, `${root} has ${members.join(', ')}`, pointer);
+  return members === undefined || name === undefined
+    ? []
+    : unknown(path, 1, members, `${root} has ${members.join(', ')}`, pointer);
 };
 
 const checkStepReference = (path: Path, sight: Sight, pointer: string): readonly Problem[] => {
   const [, id, member, output] = path;
   if (id === undefined || member === undefined) {
-    return [{ code: 'bad-template', message: `${showPath(path)} alone is not a value`, mend: 'write steps.<id>.outputs.<name>', pointer }];
+    return [
+      {
+        code: 'bad-template',
+        message: `${showPath(path)} alone is not a value`,
+        mend: 'write steps.<id>.outputs.<name>',
+        pointer,
+      },
+    ];
   }
   const outputs = sight.scope.steps.get(String(id));
-  if (outputs === undefined) return unknown(path, 1, [...sight.scope.steps.keys()], 'name a step of this runbook by its id', pointer);
+  if (outputs === undefined)
+    return unknown(path, 1, [...sight.scope.steps.keys()], 'name a step of this runbook by its id', pointer);
   if (!sight.earlier.has(String(id))) {
-    return [{ code: 'not-yet', message: `steps.${id} comes later, so ${showPath(path)} has no value yet`, mend: `move the step ${id} before this one`, pointer }];
+    return [
+      {
+        code: 'not-yet',
+        message: `steps.${id} comes later, so ${showPath(path)} has no value yet`,
+        mend: `move the step ${id} before this one`,
+        pointer,
+      },
+    ];
   }
   const wrong = unknown(path, 2, ['outcome', 'outputs', 'error'], 'a step has outcome, outputs and error', pointer);
   if (wrong.length > 0 || member !== 'outputs' || outputs === null || output === undefined) return wrong;
@@ -80,9 +102,23 @@ const checkStepReference = (path: Path, sight: Sight, pointer: string): readonly
   return unknown(path, 3, [...outputs], has, pointer);
 };
 
-const unknown = (path: Path, index: number, known: readonly string[], otherwise: string, pointer: string): readonly Problem[] => {
+const unknown = (
+  path: Path,
+  index: number,
+  known: readonly string[],
+  otherwise: string,
+  pointer: string,
+): readonly Problem[] => {
   const part = path[index];
-  if (part === undefined) return [{ code: 'bad-template', message: `${showPath(path)} alone is not a value`, mend: `write ${showPath(path)}.<name>`, pointer }];
+  if (part === undefined)
+    return [
+      {
+        code: 'bad-template',
+        message: `${showPath(path)} alone is not a value`,
+        mend: `write ${showPath(path)}.<name>`,
+        pointer,
+      },
+    ];
   if (known.includes(String(part))) return [];
   const near = didYouMean(String(part), known);
   const upTo = showPath(path.slice(0, index + 1));
@@ -92,19 +128,34 @@ const unknown = (path: Path, index: number, known: readonly string[], otherwise:
 
 /** They run or re-run what their arguments say: no allow-list of executables holds behind them. */
 const INTERPRETERS = new Set(
-  'sh bash dash zsh ksh fish busybox python python2 python3 perl ruby php lua node deno bun npx npm env xargs find awk gawk mawk sed ssh scp rsync sudo su doas docker podman kubectl nsenter chroot tar make git timeout nohup nice watch eval expect'.split(' '),
+  'sh bash dash zsh ksh fish busybox python python2 python3 perl ruby php lua node deno bun npx npm env xargs find awk gawk mawk sed ssh scp rsync sudo su doas docker podman kubectl nsenter chroot tar make git timeout nohup nice watch eval expect'.split(
+    ' ',
+  ),
 );
 
 const checkInterpreter = (given: JsonObject, references: readonly Reference[]): readonly Problem[] => {
   const [place, command] = commandOf(given);
   if (command === undefined) return [];
-  const chosen = references.find((reference) => reference.pointer === place && !['connect', 'target', 'component'].includes(reference.path[0]));
+  const chosen = references.find(
+    (reference) => reference.pointer === place && !['connect', 'target', 'component'].includes(reference.path[0]),
+  );
   if (chosen !== undefined) {
-    return [{ code: 'command-from-outside', message: `${showPath(chosen.path)} would choose the executable`, mend: 'write its absolute path out', pointer: place }];
+    return [
+      {
+        code: 'command-from-outside',
+        message: `${showPath(chosen.path)} would choose the executable`,
+        mend: 'write its absolute path out',
+        pointer: place,
+      },
+    ];
   }
   const name = command.slice(command.lastIndexOf('/') + 1).replace(/[\d.]+$/, '');
   const outside = references.find((reference) => ['alert', 'inputs', 'steps'].includes(reference.path[0]));
-  if (outside === undefined || !(INTERPRETERS.has(name) || INTERPRETERS.has(command.slice(command.lastIndexOf('/') + 1)))) return [];
+  if (
+    outside === undefined ||
+    !(INTERPRETERS.has(name) || INTERPRETERS.has(command.slice(command.lastIndexOf('/') + 1)))
+  )
+    return [];
   return [
     {
       code: 'interpreter',

@@ -21,17 +21,28 @@ const actionCheck = (building: Building, document: Extract<CheckDocument, { uses
   const need = document.need ?? 1;
   const of = document.of ?? need;
   if (need > of) {
-    building.problems.push({ code: 'never-verified', message: `${need} of ${of} can never pass`, mend: 'let of be at least need', pointer: pointer([...at, 'need']) });
+    building.problems.push({
+      code: 'never-verified',
+      message: `${need} of ${of} can never pass`,
+      mend: 'let of be at least need',
+      pointer: pointer([...at, 'need']),
+    });
   }
   if (document.expect !== undefined) {
     const compiled = compileExpect(document.expect, action === undefined ? null : new Set(Object.keys(action.outputs)));
-    if (!compiled.ok) building.problems.push(...compiled.problems.map((problem) => ({ ...problem, pointer: pointer([...at, 'expect']) })));
+    if (!compiled.ok)
+      building.problems.push(
+        ...compiled.problems.map((problem) => ({ ...problem, pointer: pointer([...at, 'expect']) })),
+      );
   }
   return {
     type: 'action',
     uses: document.uses,
     with: given,
-    timeout: document.timeout === undefined ? (action?.defaultTimeout ?? 0) : positive(building, document.timeout, [...at, 'timeout']),
+    timeout:
+      document.timeout === undefined
+        ? (action?.defaultTimeout ?? 0)
+        : positive(building, document.timeout, [...at, 'timeout']),
     need,
     of,
     every: document.every === undefined ? DEFAULT_EVERY : ms(document.every),
@@ -45,7 +56,12 @@ const queryCheck = (building: Building, document: Extract<CheckDocument, { query
   const [operator = 'above'] = given;
   if (given.length !== 1) {
     const message = given.length === 0 ? 'a query alone says nothing about health' : 'a query is compared once';
-    building.problems.push({ code: 'bad-query-check', message, mend: 'write one of above, below and equal, with a number', pointer: pointer(at) });
+    building.problems.push({
+      code: 'bad-query-check',
+      message,
+      mend: 'write one of above, below and equal, with a number',
+      pointer: pointer(at),
+    });
   }
   return {
     type: 'query',

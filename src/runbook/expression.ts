@@ -22,7 +22,12 @@ export type Condition = {
 
 const LONGEST_TEXT = 1_000;
 const LIMITS = { maxAstNodes: 200, maxDepth: 24, maxListElements: 64, maxMapEntries: 16, maxCallArguments: 8 };
-const OPTIONS = { homogeneousAggregateLiterals: false, unlistedVariablesAreDyn: false, enableOptionalTypes: false, limits: LIMITS };
+const OPTIONS = {
+  homogeneousAggregateLiterals: false,
+  unlistedVariablesAreDyn: false,
+  enableOptionalTypes: false,
+  limits: LIMITS,
+};
 
 // CEL's functions get no context; evaluation is synchronous, so this is set before and taken back after each.
 let anyFailed = false;
@@ -38,15 +43,27 @@ const conditions = environment(RUNBOOK_ROOTS);
 const expectations = environment(['outputs']);
 
 /** The `if` of a step. */
-export const compileCondition = (text: string, scope: Scope): Result<Condition> => compile(text, scope, conditions, typed(scope));
+export const compileCondition = (text: string, scope: Scope): Result<Condition> =>
+  compile(text, scope, conditions, typed(scope));
 
 /** The `expect` of a check: CEL over `outputs`. */
 export const compileExpect = (text: string, outputs: ReadonlySet<string> | null): Result<Condition> =>
   compile(text, { outputs }, expectations, expectations);
 
-const compile = (text: string, scope: Scope | OutputScope, loose: Environment, strict: Environment): Result<Condition> => {
+const compile = (
+  text: string,
+  scope: Scope | OutputScope,
+  loose: Environment,
+  strict: Environment,
+): Result<Condition> => {
   if (text.length > LONGEST_TEXT) {
-    return refused([{ code: 'bad-condition', message: `a condition may have ${LONGEST_TEXT} characters, this has ${text.length}`, mend: 'split the step' }]);
+    return refused([
+      {
+        code: 'bad-condition',
+        message: `a condition may have ${LONGEST_TEXT} characters, this has ${text.length}`,
+        mend: 'split the step',
+      },
+    ]);
   }
   const foreign = foreignSpelling(text);
   if (foreign !== undefined) return refused([foreign]);
@@ -75,7 +92,13 @@ const parseText = (env: Environment, text: string): Result<Parsed> => {
     const { summary, range } = error as { summary?: string; range?: { start: number } };
     const where = range === undefined ? '' : ` at character ${range.start + 1}`;
     const message = `not CEL: ${lower(summary ?? String(error))}${where}`;
-    return refused([{ code: 'bad-condition', message, mend: 'a condition looks like steps.probe.outcome == "failed" && inputs.force' }]);
+    return refused([
+      {
+        code: 'bad-condition',
+        message,
+        mend: 'a condition looks like steps.probe.outcome == "failed" && inputs.force',
+      },
+    ]);
   }
 };
 
@@ -84,7 +107,9 @@ const typed = (scope: Scope): Environment => {
   const made = new Environment(OPTIONS);
   const types = { string: 'string', duration: 'string', boolean: 'bool', list: 'list', number: 'dyn' } as const;
   const inputs = Object.entries(scope.inputs).map(([name, input]) => [name, types[input.type]] as const);
-  const steps = [...scope.steps.keys()].map((id) => [id, { outcome: 'string', error: 'string', outputs: 'map<string, dyn>' }] as const);
+  const steps = [...scope.steps.keys()].map(
+    (id) => [id, { outcome: 'string', error: 'string', outputs: 'map<string, dyn>' }] as const,
+  );
   const texts = 'map<string, string>';
   made.registerVariable('inputs', { schema: Object.fromEntries(inputs) });
   made.registerVariable('steps', { schema: Object.fromEntries(steps) });
@@ -102,7 +127,11 @@ const typeProblem = (env: Environment, text: string): Problem | undefined => {
   const checked = env.check(text);
   if (checked.valid) {
     if (checked.type === 'bool' || checked.type === 'dyn') return undefined;
-    return { code: 'not-a-condition', message: `this gives ${article(checked.type ?? 'no value')}, not true or false`, mend: 'compare it with something, for example with == or has()' };
+    return {
+      code: 'not-a-condition',
+      message: `this gives ${article(checked.type ?? 'no value')}, not true or false`,
+      mend: 'compare it with something, for example with == or has()',
+    };
   }
   const summary = (checked.error as { summary?: string } | undefined)?.summary ?? 'it does not fit together';
   const unlike = /no such overload: (\S+) (==|!=|<|<=|>|>=|in) (\S+)/.exec(summary);
@@ -114,12 +143,24 @@ const typeProblem = (env: Environment, text: string): Problem | undefined => {
       mend: 'compare like with like: "3" is text, 3 is a number; target and component have a .name',
     };
   }
-  return { code: 'bad-condition', message: lower(summary), mend: 'string(), int() and double() turn one type into another' };
+  return {
+    code: 'bad-condition',
+    message: lower(summary),
+    mend: 'string(), int() and double() turn one type into another',
+  };
 };
 
 const article = (type: string): string => {
   const plain = type.replaceAll(/dyn<(\w+)>/g, '$1').replaceAll(/^\$.*/g, 'object');
-  const word = { int: 'a whole number', double: 'a number', string: 'text', bool: 'true or false', map: 'an object', list: 'a list', object: 'an object' }[plain.split('<')[0] ?? ''];
+  const word = {
+    int: 'a whole number',
+    double: 'a number',
+    string: 'text',
+    bool: 'true or false',
+    map: 'an object',
+    list: 'a list',
+    object: 'an object',
+  }[plain.split('<')[0] ?? ''];
   return word ?? plain;
 };
 
@@ -133,7 +174,9 @@ const evaluate = (
   context: Context,
   failed: boolean,
 ): Result<boolean> => {
-  const wrong = comparisons.map((comparison) => unlikeNow(comparison, context)).find((problem) => problem !== undefined);
+  const wrong = comparisons
+    .map((comparison) => unlikeNow(comparison, context))
+    .find((problem) => problem !== undefined);
   if (wrong !== undefined) return refused([wrong]);
   const values: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const root of roots) if (Object.hasOwn(context, root)) values[root] = celValue(context[root]);
@@ -141,10 +184,17 @@ const evaluate = (
   try {
     const value = run(values);
     if (typeof value === 'boolean') return ok(value);
-    return refused([{ code: 'not-a-condition', message: `${JSON.stringify(text)} gave ${typeof value === 'string' ? 'text' : typeof value}, not true or false` }]);
+    return refused([
+      {
+        code: 'not-a-condition',
+        message: `${JSON.stringify(text)} gave ${typeof value === 'string' ? 'text' : typeof value}, not true or false`,
+      },
+    ]);
   } catch (error) {
     const summary = (error as { summary?: string }).summary ?? (error instanceof Error ? error.message : String(error));
-    return refused([{ code: 'condition-failed', message: `${JSON.stringify(text)} cannot be evaluated: ${lower(summary)}` }]);
+    return refused([
+      { code: 'condition-failed', message: `${JSON.stringify(text)} cannot be evaluated: ${lower(summary)}` },
+    ]);
   } finally {
     anyFailed = false;
   }
@@ -153,7 +203,8 @@ const evaluate = (
 /** CEL finds 3 and "3" merely unequal; for an operator's eyes that is a slip, so it is an error here. */
 const unlikeNow = (comparison: Comparison, context: Context): Problem | undefined => {
   const found = lookUp(comparison.path as Path, context);
-  if (!found.ok || found.value === null || typeof found.value === 'object' || typeof found.value === comparison.type) return undefined;
+  if (!found.ok || found.value === null || typeof found.value === 'object' || typeof found.value === comparison.type)
+    return undefined;
   const message = `${showPath(comparison.path)} is a ${typeof found.value} and is compared with a ${comparison.type}`;
   return { code: 'unlike-types', message, mend: 'compare like with like: "3" is text, 3 is a number' };
 };
@@ -168,15 +219,24 @@ const celValue = (value: Json | undefined): unknown => {
 
 /** The scope of a runbook that has been loaded. */
 export const scopeOf = (runbook: Runbook): Scope => {
-  const aftermaths = [runbook.onSuccess, runbook.onFailure, runbook.onExhausted].flatMap((aftermath) => aftermath.steps);
+  const aftermaths = [runbook.onSuccess, runbook.onFailure, runbook.onExhausted].flatMap(
+    (aftermath) => aftermath.steps,
+  );
   const all = [...runbook.before, ...runbook.steps, ...(runbook.rollback ?? []), ...aftermaths];
-  return { steps: new Map(all.map((step) => [step.id, isApproval(step) ? new Set<string>() : null])), inputs: runbook.inputs };
+  return {
+    steps: new Map(all.map((step) => [step.id, isApproval(step) ? new Set<string>() : null])),
+    inputs: runbook.inputs,
+  };
 };
 
 /** Evaluates the conditions of one runbook, each compiled once. */
 export const evaluatorOf = (
   runbook: Runbook,
-): ((text: string, context: Context, failed: boolean) => { readonly ok: true; readonly value: boolean } | { readonly ok: false; readonly error: string }) => {
+): ((
+  text: string,
+  context: Context,
+  failed: boolean,
+) => { readonly ok: true; readonly value: boolean } | { readonly ok: false; readonly error: string }) => {
   const scope = scopeOf(runbook);
   const compiled = new Map<string, Result<Condition>>();
   return (text, context, failed) => {

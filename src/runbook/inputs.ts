@@ -23,7 +23,12 @@ export const resolveInputs = (runbook: Inputs, given: JsonObject): Result<JsonOb
     const value = Object.hasOwn(given, name) ? given[name] : input.default;
     if (value === undefined) continue;
     if (hasTemplate(value)) {
-      problems.push({ code: 'bad-input', message: `the input ${name} still holds a template`, mend: 'give the value itself', pointer: pointer([name]) });
+      problems.push({
+        code: 'bad-input',
+        message: `the input ${name} still holds a template`,
+        mend: 'give the value itself',
+        pointer: pointer([name]),
+      });
     }
     values[name] = value;
   }
@@ -38,30 +43,63 @@ export const checkInputs = (runbook: Inputs, given: JsonObject): readonly Proble
     const input = Object.hasOwn(runbook.inputs, name) ? runbook.inputs[name] : undefined;
     if (input === undefined) {
       const near = didYouMean(name, names);
-      const mend = near !== undefined ? `did you mean ${near}?` : names.length === 0 ? 'it takes none: leave it out' : `it takes ${names.join(', ')}`;
-      problems.push({ code: 'unknown-input', message: `${runbook.name} has no input ${name}`, mend, pointer: pointer([name]) });
+      const mend =
+        near !== undefined
+          ? `did you mean ${near}?`
+          : names.length === 0
+            ? 'it takes none: leave it out'
+            : `it takes ${names.join(', ')}`;
+      problems.push({
+        code: 'unknown-input',
+        message: `${runbook.name} has no input ${name}`,
+        mend,
+        pointer: pointer([name]),
+      });
     } else if (!hasTemplate(value)) {
       const wrong = unfit(input, value);
-      if (wrong !== undefined) problems.push({ code: 'bad-input', message: `the input ${name} ${wrong}`, mend: wanted(input), pointer: pointer([name]) });
+      if (wrong !== undefined)
+        problems.push({
+          code: 'bad-input',
+          message: `the input ${name} ${wrong}`,
+          mend: wanted(input),
+          pointer: pointer([name]),
+        });
     }
   }
   for (const [name, input] of Object.entries(runbook.inputs)) {
     if (input.default !== undefined || Object.hasOwn(given, name)) continue;
-    problems.push({ code: 'missing-input', message: `${runbook.name} needs the input ${name}`, mend: `give it: ${wanted(input)}`, pointer: pointer([name]) });
+    problems.push({
+      code: 'missing-input',
+      message: `${runbook.name} needs the input ${name}`,
+      mend: `give it: ${wanted(input)}`,
+      pointer: pointer([name]),
+    });
   }
   return problems;
 };
 
 /** An input as declared, with what its declaration has wrong; pointers start at the declaration. */
-export const declareInput = (document: InputDocument): { readonly input: Input; readonly problems: readonly Problem[] } => {
+export const declareInput = (
+  document: InputDocument,
+): { readonly input: Input; readonly problems: readonly Problem[] } => {
   const problems: Problem[] = [];
   const textual = document.type === 'string' || document.type === 'list';
   if (document.pattern !== undefined && !textual) {
-    problems.push({ code: 'bad-input', message: `a ${document.type} has no pattern`, mend: 'take the pattern out, or make it a string', pointer: '/pattern' });
+    problems.push({
+      code: 'bad-input',
+      message: `a ${document.type} has no pattern`,
+      mend: 'take the pattern out, or make it a string',
+      pointer: '/pattern',
+    });
   }
   const compiled = document.pattern === undefined ? undefined : compilePattern(document.pattern);
   if (compiled !== undefined && !compiled.ok) {
-    problems.push({ code: 'bad-pattern', message: `the pattern is not RE2: ${compiled.why}`, mend: 'RE2 has neither look-around nor back-references', pointer: '/pattern' });
+    problems.push({
+      code: 'bad-pattern',
+      message: `the pattern is not RE2: ${compiled.why}`,
+      mend: 'RE2 has neither look-around nor back-references',
+      pointer: '/pattern',
+    });
   }
   const input: Input = {
     type: document.type,
@@ -72,11 +110,20 @@ export const declareInput = (document: InputDocument): { readonly input: Input; 
   };
   for (const [index, member] of (document.enum ?? []).entries()) {
     const wrong = unfit({ ...input, enum: null }, input.type === 'list' ? [member] : member);
-    if (wrong !== undefined) problems.push({ code: 'bad-input', message: `this choice ${wrong}`, mend: `it must be ${KINDS[input.type]}`, pointer: `/enum/${index}` });
+    if (wrong !== undefined)
+      problems.push({
+        code: 'bad-input',
+        message: `this choice ${wrong}`,
+        mend: `it must be ${KINDS[input.type]}`,
+        pointer: `/enum/${index}`,
+      });
   }
   if (document.default !== undefined) {
-    const wrong = hasTemplate(document.default) ? 'is a template, and a default stands for itself' : unfit(input, document.default);
-    if (wrong !== undefined) problems.push({ code: 'bad-input', message: `the default ${wrong}`, mend: wanted(input), pointer: '/default' });
+    const wrong = hasTemplate(document.default)
+      ? 'is a template, and a default stands for itself'
+      : unfit(input, document.default);
+    if (wrong !== undefined)
+      problems.push({ code: 'bad-input', message: `the default ${wrong}`, mend: wanted(input), pointer: '/default' });
   }
   return { input, problems };
 };
@@ -127,14 +174,21 @@ const unfitList = (input: Input, value: Json): string | undefined => {
   if (value.length > LONGEST_LIST) return `has more than ${LONGEST_LIST} members`;
   for (const member of value as readonly Json[]) {
     if (typeof member === 'object') return 'holds something that is neither text, a number nor true or false';
-    const wrong = typeof member === 'string' ? unfitText(input, member) : input.pattern === null ? chosen(input, member) : 'holds something that is not text';
+    const wrong =
+      typeof member === 'string'
+        ? unfitText(input, member)
+        : input.pattern === null
+          ? chosen(input, member)
+          : 'holds something that is not text';
     if (wrong !== undefined) return wrong;
   }
   return undefined;
 };
 
 const chosen = (input: Input, value: Json): string | undefined =>
-  input.enum === null || input.enum.some((member) => canonical(member) === canonical(value)) ? undefined : 'is none of the choices';
+  input.enum === null || input.enum.some((member) => canonical(member) === canonical(value))
+    ? undefined
+    : 'is none of the choices';
 
 type Compiled = { readonly ok: true; readonly pattern: RE2JS } | { readonly ok: false; readonly why: string };
 

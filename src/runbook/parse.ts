@@ -55,7 +55,14 @@ export const nameFromPath = (file: string): Result<Name> => {
 export const readYaml = (file: string, text: string): Result<YamlText> => {
   const size = Buffer.byteLength(text);
   if (size > LARGEST_FILE) {
-    return refused([{ code: 'too-large', message: `${size} bytes are more than the ${LARGEST_FILE} that a file may have`, mend: 'split it', file }]);
+    return refused([
+      {
+        code: 'too-large',
+        message: `${size} bytes are more than the ${LARGEST_FILE} that a file may have`,
+        mend: 'split it',
+        file,
+      },
+    ]);
   }
   const lines = new LineCounter();
   const at = (offset: number): Position => {
@@ -64,11 +71,28 @@ export const readYaml = (file: string, text: string): Result<YamlText> => {
   };
   const tokens = tokensOf(text, lines);
   if (!tokens.ok) return refused(tokens.problems.map((problem) => ({ file, ...problem, ...at(tokens.offset) })));
-  const documents = [...new Composer({ uniqueKeys: true, version: '1.2', schema: 'core', merge: false, lineCounter: lines }).compose(tokens.value, true, text.length)];
+  const documents = [
+    ...new Composer({ uniqueKeys: true, version: '1.2', schema: 'core', merge: false, lineCounter: lines }).compose(
+      tokens.value,
+      true,
+      text.length,
+    ),
+  ];
   const [document, second] = documents;
-  if (document === undefined) return refused([{ code: 'empty', message: 'the file is empty', mend: 'see schemas/ for what belongs into it', file }]);
+  if (document === undefined)
+    return refused([
+      { code: 'empty', message: 'the file is empty', mend: 'see schemas/ for what belongs into it', file },
+    ]);
   if (second !== undefined) {
-    return refused([{ code: 'several-documents', message: 'the file holds more than one YAML document', mend: 'one file, one document: take out the line ---', file, ...at(second.range[0]) }]);
+    return refused([
+      {
+        code: 'several-documents',
+        message: 'the file holds more than one YAML document',
+        mend: 'one file, one document: take out the line ---',
+        file,
+        ...at(second.range[0]),
+      },
+    ]);
   }
   const syntax = syntaxProblems(document, at);
   if (syntax.length > 0) return refused(syntax.map((problem) => ({ file, ...problem })));
@@ -78,7 +102,9 @@ export const readYaml = (file: string, text: string): Result<YamlText> => {
   return problems.length > 0 ? refused(problems.map((problem) => ({ file, ...problem }))) : ok({ value, positions });
 };
 
-type Tokens = { readonly ok: true; readonly value: readonly CST.Token[] } | { readonly ok: false; readonly offset: number; readonly problems: readonly Problem[] };
+type Tokens =
+  | { readonly ok: true; readonly value: readonly CST.Token[] }
+  | { readonly ok: false; readonly offset: number; readonly problems: readonly Problem[] };
 
 /** The parser is iterative; what stands after it recurses. So depth is bounded here, while the stack grows. */
 const tokensOf = (text: string, lines: LineCounter): Tokens => {
@@ -89,9 +115,15 @@ const tokensOf = (text: string, lines: LineCounter): Tokens => {
   const tokens: CST.Token[] = [];
   for (const lexeme of new Lexer().lex(text)) {
     for (const token of parser.next(lexeme)) tokens.push(token);
-    const depth = parser.stack.filter((token) => token.type === 'block-map' || token.type === 'block-seq' || token.type === 'flow-collection').length;
+    const depth = parser.stack.filter(
+      (token) => token.type === 'block-map' || token.type === 'block-seq' || token.type === 'flow-collection',
+    ).length;
     if (depth > DEEPEST_NESTING) {
-      const problem = { code: 'too-deep', message: `nested more than ${DEEPEST_NESTING} levels deep`, mend: 'flatten it; no runbook needs that' };
+      const problem = {
+        code: 'too-deep',
+        message: `nested more than ${DEEPEST_NESTING} levels deep`,
+        mend: 'flatten it; no runbook needs that',
+      };
       return { ok: false, offset: parser.offset, problems: [problem] };
     }
   }
@@ -102,11 +134,21 @@ const tokensOf = (text: string, lines: LineCounter): Tokens => {
 const syntaxProblems = (document: Document.Parsed, at: (offset: number) => Position): readonly Problem[] => {
   const complaints: readonly YAMLError[] = [...document.errors, ...document.warnings];
   return complaints.map((complaint) => {
-    const message = complaint.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '').replace(/:$/, '') ?? complaint.message;
+    const message =
+      complaint.message
+        .split('\n')[0]
+        ?.replace(/ at line \d+, column \d+:?$/, '')
+        .replace(/:$/, '') ?? complaint.message;
     const place = at(complaint.pos[0]);
     if (complaint.code === 'TAG_RESOLVE_FAILED') return { ...TAGGED, ...place };
-    if (complaint.code === 'DUPLICATE_KEY') return { code: 'duplicate-key', message: 'the same key stands here twice', mend: 'keep one of them', ...place };
-    return { code: 'bad-yaml', message: `not YAML: ${message}`, mend: 'quote text that holds : # { } [ ] & * ! | > % @ or `', ...place };
+    if (complaint.code === 'DUPLICATE_KEY')
+      return { code: 'duplicate-key', message: 'the same key stands here twice', mend: 'keep one of them', ...place };
+    return {
+      code: 'bad-yaml',
+      message: `not YAML: ${message}`,
+      mend: 'quote text that holds : # { } [ ] & * ! | > % @ or `',
+      ...place,
+    };
   });
 };
 
@@ -127,30 +169,52 @@ const plain = (
   const place = pointer(path);
   if (!positions.has(place)) positions.set(place, where(node));
   if (node === null || node === undefined) return null;
-  const refuse = (problem: Problem, inner: unknown): void => void problems.push({ pointer: place, ...where(inner), ...problem });
+  const refuse = (problem: Problem, inner: unknown): void =>
+    void problems.push({ pointer: place, ...where(inner), ...problem });
   if (isAlias(node)) {
-    refuse({ code: 'alias', message: 'YAML aliases (*name) are not taken: a few of them can grow into gigabytes', mend: 'write the value out' }, node);
+    refuse(
+      {
+        code: 'alias',
+        message: 'YAML aliases (*name) are not taken: a few of them can grow into gigabytes',
+        mend: 'write the value out',
+      },
+      node,
+    );
     return null;
   }
   if ((node as Node).tag !== undefined && (isScalar(node) || isMap(node) || isSeq(node))) refuse(TAGGED, node);
   if (isScalar(node)) {
     const value = node.value;
-    if (typeof value === 'number' && !Number.isFinite(value)) refuse({ code: 'not-a-number', message: 'neither infinity nor NaN is a value here', mend: 'write a number' }, node);
+    if (typeof value === 'number' && !Number.isFinite(value))
+      refuse(
+        { code: 'not-a-number', message: 'neither infinity nor NaN is a value here', mend: 'write a number' },
+        node,
+      );
     else if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
       refuse({ code: 'number-too-large', message: 'this whole number would lose digits', mend: 'quote it' }, node);
-    } else if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+    } else if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+      return value;
     else refuse({ code: 'bad-yaml', message: 'this value is none that JSON knows', mend: 'quote it' }, node);
     return null;
   }
   if (isSeq(node)) {
-    return node.items.map((item, index) => plain(isPair(item) ? null : item, [...path, String(index)], at, positions, problems));
+    return node.items.map((item, index) =>
+      plain(isPair(item) ? null : item, [...path, String(index)], at, positions, problems),
+    );
   }
   if (!isMap(node)) return null;
   const result = Object.create(null) as Record<string, Json>;
   for (const pair of node.items) {
     const key = isScalar(pair.key) && pair.key.value !== null ? String(pair.key.value) : undefined;
     if (key === undefined || key === '__proto__') {
-      refuse({ code: 'bad-key', message: key === undefined ? 'a key must be plain text' : 'no key may be called __proto__', mend: 'rename it' }, pair.key);
+      refuse(
+        {
+          code: 'bad-key',
+          message: key === undefined ? 'a key must be plain text' : 'no key may be called __proto__',
+          mend: 'rename it',
+        },
+        pair.key,
+      );
       continue;
     }
     positions.set(pointer([...path, key]), where(pair.key));

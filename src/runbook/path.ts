@@ -54,13 +54,22 @@ const notAPath = (text: string, rest: string): Problem => {
   const shown = JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
   const problem = { code: 'bad-template', message: `\${{ }} takes one path, and ${shown} is none` };
   if (text === '') return { ...problem, mend: 'write what to put in, for example ${{ connect.url }}' };
-  if (/^[A-Za-z]+\s*\(/.test(text)) return { ...problem, mend: 'functions are known to if: and expect: only; here a path like steps.probe.outputs.ms' };
+  if (/^[A-Za-z]+\s*\(/.test(text))
+    return { ...problem, mend: 'functions are known to if: and expect: only; here a path like steps.probe.outputs.ms' };
   if (/^\s*(\|\||&&|==|!=|[+*<>?]|!)/.test(rest)) {
-    return { ...problem, mend: 'operators are known to if: and expect: only; for a value that may be missing declare an input with a default' };
+    return {
+      ...problem,
+      mend: 'operators are known to if: and expect: only; for a value that may be missing declare an input with a default',
+    };
   }
-  if (rest.startsWith('.') || rest.startsWith('-')) return { ...problem, mend: 'a key with dots, dashes or other signs is written label["k8s.pod"]' };
-  if (text.startsWith('{{') || rest.startsWith('|')) return { ...problem, mend: 'this is not Go or Jinja: no pipes, no functions; write ${{ path }}' };
-  return { ...problem, mend: 'a path looks like inputs.name, connect.url, alert.labels["k8s.pod"] or steps.probe.outputs.ms' };
+  if (rest.startsWith('.') || rest.startsWith('-'))
+    return { ...problem, mend: 'a key with dots, dashes or other signs is written label["k8s.pod"]' };
+  if (text.startsWith('{{') || rest.startsWith('|'))
+    return { ...problem, mend: 'this is not Go or Jinja: no pipes, no functions; write ${{ path }}' };
+  return {
+    ...problem,
+    mend: 'a path looks like inputs.name, connect.url, alert.labels["k8s.pod"] or steps.probe.outputs.ms',
+  };
 };
 
 export const showPath = (path: readonly (string | number)[]): string =>
@@ -82,7 +91,13 @@ export const lookUp = (path: readonly [string, ...(string | number)[]], context:
     at = next;
   }
   // Alone, these stand for the name of what they are.
-  if (path.length === 1 && (path[0] === 'target' || path[0] === 'component') && typeof at === 'object' && at !== null && !Array.isArray(at)) {
+  if (
+    path.length === 1 &&
+    (path[0] === 'target' || path[0] === 'component') &&
+    typeof at === 'object' &&
+    at !== null &&
+    !Array.isArray(at)
+  ) {
     return ok(member(at, 'name') ?? at);
   }
   return ok(at);

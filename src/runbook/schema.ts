@@ -9,8 +9,13 @@ export const ID = /^[a-z][a-z0-9_]*$/;
 const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
 
 const duration = z
-  .string({ error: (issue) => (issue.input === undefined ? undefined : 'is not a duration: write it as text with a unit, like 30s, 5m or 1h30m') })
-  .refine((text) => parseDuration(text) !== undefined, { error: 'is not a duration: write it with a unit, like 30s, 5m or 1h30m' })
+  .string({
+    error: (issue) =>
+      issue.input === undefined ? undefined : 'is not a duration: write it as text with a unit, like 30s, 5m or 1h30m',
+  })
+  .refine((text) => parseDuration(text) !== undefined, {
+    error: 'is not a duration: write it with a unit, like 30s, 5m or 1h30m',
+  })
   .describe('A duration as Prometheus writes it: 500ms, 30s, 5m, 1h30m, 1d.');
 
 const id = z
@@ -20,8 +25,12 @@ const id = z
   .meta({ description: 'Small letters, digits and underscores; conditions and templates name the step by it.' });
 const text = z.string().min(1).max(2_000);
 const severity = z.enum(['SEV1', 'SEV2', 'SEV3', 'SEV4']);
-const condition = z.union([z.string().min(1).max(1_000), z.boolean()]).describe('CEL. Without it a step runs if all before it went well; only failed() and always() lift that.');
-const arguments_ = z.record(z.string(), json).describe("The action's input. A template ${{ path }} fills one argument, one URL segment or one JSON value.");
+const condition = z
+  .union([z.string().min(1).max(1_000), z.boolean()])
+  .describe('CEL. Without it a step runs if all before it went well; only failed() and always() lift that.');
+const argumentMap = z
+  .record(z.string(), json)
+  .describe("The action's input. A template ${{ path }} fills one argument, one URL segment or one JSON value.");
 
 const retry = z.strictObject({
   attempts: z.int().min(1).max(20).optional(),
@@ -31,10 +40,13 @@ const retry = z.strictObject({
 
 const call = {
   uses: z.string().min(1).max(100).describe('The action, <family>.<verb>.'),
-  with: arguments_.optional(),
+  with: argumentMap.optional(),
   timeout: duration.optional(),
   retry: retry.optional(),
-  idempotent: z.boolean().optional().describe('May be done twice without harm. Required on every step that changes or destroys something.'),
+  idempotent: z
+    .boolean()
+    .optional()
+    .describe('May be done twice without harm. Required on every step that changes or destroys something.'),
 };
 
 const sideStep = z.strictObject({ id: id.optional(), ...call, if: condition.optional() });
@@ -43,8 +55,14 @@ const actionStep = z.strictObject({
   ...call,
   if: condition.optional(),
   continue_on_error: z.boolean().optional(),
-  undo: sideStep.optional().describe('Undoes this step after a failure; its templates also know `undo`, what the step kept for it.'),
-  probe: sideStep.optional().describe('A read-only check that settles the step when a crash left it unknown: its success means the effect happened.'),
+  undo: sideStep
+    .optional()
+    .describe('Undoes this step after a failure; its templates also know `undo`, what the step kept for it.'),
+  probe: sideStep
+    .optional()
+    .describe(
+      'A read-only check that settles the step when a crash left it unknown: its success means the effect happened.',
+    ),
 });
 const approvalStep = z.strictObject({
   id,
@@ -55,7 +73,7 @@ const step = z.union([actionStep, approvalStep]);
 
 const actionCheck = z.strictObject({
   uses: call.uses,
-  with: arguments_.optional(),
+  with: argumentMap.optional(),
   timeout: duration.optional(),
   need: z.int().min(1).max(100).optional(),
   of: z.int().min(1).max(1_000).optional(),
@@ -93,19 +111,31 @@ export const runbookSchema = z
     version: z.literal(1),
     summary: text,
     severity: severity.optional(),
-    inputs: z.record(z.string().regex(ID, { error: 'is not a name for an input: small letters, digits and underscores' }), input).optional(),
+    inputs: z
+      .record(
+        z.string().regex(ID, { error: 'is not a name for an input: small letters, digits and underscores' }),
+        input,
+      )
+      .optional(),
     timeout: duration.optional().describe('Steps and verify together; not approvals, not undo.'),
     before: z.array(step).max(100).optional().describe('Evidence and backups, before anything is changed.'),
     steps: z.array(step).min(1).max(100),
     rollback: z.array(actionStep).min(1).max(100).optional().describe('After a failure, in place of each step’s undo.'),
-    verify: z.array(z.union([actionCheck, queryCheck])).min(1).max(50).describe('What must hold for the recovery to count. Missing data is not a pass.'),
+    verify: z
+      .array(z.union([actionCheck, queryCheck]))
+      .min(1)
+      .max(50)
+      .describe('What must hold for the recovery to count. Missing data is not a pass.'),
     on_success: aftermath.optional(),
     on_failure: aftermath.optional().describe('Each failed attempt.'),
     on_exhausted: aftermath.optional().describe('Once an episode, when nothing automatic is left.'),
     raises: z.array(text).max(100).optional().describe('Alerts that running it is known to raise.'),
     guide: z.string().max(100_000).optional().describe('The human page: what to do when this does not help.'),
   })
-  .meta({ title: 'amends runbook', description: 'One way of recovering one kind of component: runbooks/<kind>/<strategy>.yaml.' });
+  .meta({
+    title: 'amends runbook',
+    description: 'One way of recovering one kind of component: runbooks/<kind>/<strategy>.yaml.',
+  });
 
 export type RunbookDocument = z.infer<typeof runbookSchema>;
 export type StepDocument = z.infer<typeof step>;
@@ -116,4 +146,5 @@ export type AftermathDocument = z.infer<typeof aftermath>;
 export type InputDocument = z.infer<typeof input>;
 
 /** For editors: `schemas/runbook.schema.json`. */
-export const runbookJsonSchema = (): Record<string, unknown> => z.toJSONSchema(runbookSchema, { target: 'draft-2020-12', io: 'input' }) as Record<string, unknown>;
+export const runbookJsonSchema = (): Record<string, unknown> =>
+  z.toJSONSchema(runbookSchema, { target: 'draft-2020-12', io: 'input' }) as Record<string, unknown>;

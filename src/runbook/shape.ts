@@ -68,7 +68,14 @@ const fromIssue = (schema: ZodType, root: unknown, issue: Issue, above: Path): r
     ];
   }
   if (issue.code === 'invalid_type' && given === undefined) {
-    return [{ code: 'missing', message: `${name(path)} is missing`, mend: `add ${String(path.at(-1) ?? 'it')}: <${issue.expected ?? 'value'}>`, ...at }];
+    return [
+      {
+        code: 'missing',
+        message: `${name(path)} is missing`,
+        mend: `add ${String(path.at(-1) ?? 'it')}: <${issue.expected ?? 'value'}>`,
+        ...at,
+      },
+    ];
   }
   const mend = typeof issue.params?.['mend'] === 'string' ? { mend: issue.params['mend'] } : {};
   const message = issue.code === 'custom' ? issue.message : `${name(path)}: ${lower(issue.message)}`;
@@ -110,7 +117,11 @@ const schemaAt = (schema: ZodType, root: unknown, path: Path): ZodType | undefin
     const definition = definitionOf(current);
     value = valueAt(value, [part]);
     const next: ZodType | undefined =
-      definition.type === 'object' ? definition.shape?.[String(part)] : definition.type === 'array' ? definition.element : definition.valueType;
+      definition.type === 'object'
+        ? definition.shape?.[String(part)]
+        : definition.type === 'array'
+          ? definition.element
+          : definition.valueType;
     current = next === undefined ? undefined : peel(next, value);
   }
   return current;
@@ -123,13 +134,17 @@ const peel = (schema: ZodType, value: unknown): ZodType => {
   if (definition.getter !== undefined) return peel(definition.getter(), value);
   const options = definition.options;
   if (options === undefined) return schema;
-  const scored = options.map((option) => ({ option: peel(option, value), score: affinity(peel(option, value), value) }));
+  const scored = options.map((option) => ({
+    option: peel(option, value),
+    score: affinity(peel(option, value), value),
+  }));
   return scored.toSorted((left, right) => right.score - left.score)[0]?.option ?? schema;
 };
 
 const affinity = (schema: ZodType, value: unknown): number => {
   const definition = definitionOf(schema);
-  if (!isObject(value)) return definition.type === typeof value || (definition.type === 'array' && Array.isArray(value)) ? 1 : 0;
+  if (!isObject(value))
+    return definition.type === typeof value || (definition.type === 'array' && Array.isArray(value)) ? 1 : 0;
   if (definition.shape === undefined) return 0;
   const keys = Object.keys(value);
   return 1 + keys.filter((key) => Object.hasOwn(definition.shape ?? {}, key)).length / (keys.length + 1);
@@ -141,7 +156,12 @@ const keysAt = (schema: ZodType, root: unknown, path: Path): readonly string[] =
 };
 
 /** Of a union's branches the one that the value was most likely meant for. */
-const nearestBranch = (schema: ZodType, root: unknown, path: Path, branches: ReadonlyArray<readonly Issue[]>): readonly Issue[] => {
+const nearestBranch = (
+  schema: ZodType,
+  root: unknown,
+  path: Path,
+  branches: ReadonlyArray<readonly Issue[]>,
+): readonly Issue[] => {
   const union = unionAt(schema, root, path);
   const value = valueAt(root, path);
   const scores = branches.map((issues, index) => ({
@@ -157,7 +177,13 @@ const unionAt = (schema: ZodType, root: unknown, path: Path): readonly ZodType[]
   if (parent === undefined) return undefined;
   const definition = definitionOf(parent);
   let own: ZodType | undefined =
-    last === undefined ? parent : definition.type === 'object' ? definition.shape?.[String(last)] : definition.type === 'array' ? definition.element : definition.valueType;
+    last === undefined
+      ? parent
+      : definition.type === 'object'
+        ? definition.shape?.[String(last)]
+        : definition.type === 'array'
+          ? definition.element
+          : definition.valueType;
   while (own !== undefined && definitionOf(own).innerType !== undefined) own = definitionOf(own).innerType;
   return own === undefined ? undefined : definitionOf(own).options;
 };

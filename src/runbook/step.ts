@@ -30,7 +30,11 @@ const DEFAULT_RETRY = { attempts: 1, delay: 1_000, factor: 2 };
 export const buildStep = (building: Building, document: StepDocument, at: At, place: 'before' | 'steps'): Step => {
   if (!('approve' in document)) return buildActionStep(building, document, at, place);
   const expires = document.approve.expires === undefined ? DEFAULT_EXPIRES : ms(document.approve.expires);
-  return { id: document.id, approve: { question: document.approve.question, expires }, if: condition(building, document.if, at) };
+  return {
+    id: document.id,
+    approve: { question: document.approve.question, expires },
+    if: condition(building, document.if, at),
+  };
 };
 
 export const buildActionStep = (building: Building, document: ActionStepDocument, at: At, place: Place): ActionStep => {
@@ -43,7 +47,13 @@ export const buildActionStep = (building: Building, document: ActionStepDocument
   };
 };
 
-const side = (building: Building, document: SideStepDocument, id: string, at: At, place: 'undo' | 'check'): ActionStep => ({
+const side = (
+  building: Building,
+  document: SideStepDocument,
+  id: string,
+  at: At,
+  place: 'undo' | 'check',
+): ActionStep => ({
   ...buildCall(building, document, document.id ?? id, at, place),
   continueOnError: false,
   undo: null,
@@ -69,7 +79,10 @@ const buildCall = (building: Building, document: SideStepDocument, id: string, a
     uses: document.uses,
     with: given,
     if: condition(building, document.if, at),
-    timeout: document.timeout === undefined ? (action?.defaultTimeout ?? 0) : positive(building, document.timeout, [...at, 'timeout']),
+    timeout:
+      document.timeout === undefined
+        ? (action?.defaultTimeout ?? 0)
+        : positive(building, document.timeout, [...at, 'timeout']),
     retry: {
       attempts: document.retry?.attempts ?? DEFAULT_RETRY.attempts,
       delay: document.retry?.delay === undefined ? DEFAULT_RETRY.delay : ms(document.retry.delay),
@@ -81,26 +94,50 @@ const buildCall = (building: Building, document: SideStepDocument, id: string, a
 };
 
 /** The action behind `uses`, if there is one; its place and its arguments are checked on the way. */
-export const useAction = (building: Building, uses: string, given: JsonObject, at: At, place: Place): KnownAction | undefined => {
+export const useAction = (
+  building: Building,
+  uses: string,
+  given: JsonObject,
+  at: At,
+  place: Place,
+): KnownAction | undefined => {
   const { actions, problems, scope, earlier } = building;
   const action = actions.get(uses);
   if (action === undefined) {
     const near = didYouMean(uses, actions.keys());
     const mend = near === undefined ? 'amends runbook actions lists what there is' : `did you mean ${near}?`;
-    problems.push({ code: 'unknown-action', message: `there is no action ${uses}`, mend, pointer: pointer([...at, 'uses']) });
+    problems.push({
+      code: 'unknown-action',
+      message: `there is no action ${uses}`,
+      mend,
+      pointer: pointer([...at, 'uses']),
+    });
     return undefined;
   }
   building.effects.add(action.effect);
   const misplaced = misplacedEffect(action.effect, place);
-  if (misplaced !== undefined) problems.push({ code: 'effect-out-of-place', message: `${uses} ${misplaced.message}`, mend: misplaced.mend, pointer: pointer([...at, 'uses']) });
+  if (misplaced !== undefined)
+    problems.push({
+      code: 'effect-out-of-place',
+      message: `${uses} ${misplaced.message}`,
+      mend: misplaced.mend,
+      pointer: pointer([...at, 'uses']),
+    });
   const found = checkArguments(uses, action, given, { scope, earlier, undo: place === 'undo' });
-  problems.push(...found.map((problem) => ({ ...problem, pointer: `${pointer([...at, 'with'])}${problem.pointer ?? ''}` })));
+  problems.push(
+    ...found.map((problem) => ({ ...problem, pointer: `${pointer([...at, 'with'])}${problem.pointer ?? ''}` })),
+  );
   return action;
 };
 
-const misplacedEffect = (effect: Effect, place: Place): { readonly message: string; readonly mend: string } | undefined => {
-  if (place === 'check' && effect !== 'read') return { message: 'changes something, and a check only looks', mend: 'use an action that only reads' };
-  if (place === 'before' && effect === 'destroy') return { message: 'may destroy something, and before only keeps evidence and backups', mend: 'move it to steps' };
+const misplacedEffect = (
+  effect: Effect,
+  place: Place,
+): { readonly message: string; readonly mend: string } | undefined => {
+  if (place === 'check' && effect !== 'read')
+    return { message: 'changes something, and a check only looks', mend: 'use an action that only reads' };
+  if (place === 'before' && effect === 'destroy')
+    return { message: 'may destroy something, and before only keeps evidence and backups', mend: 'move it to steps' };
   return undefined;
 };
 
@@ -108,7 +145,8 @@ const condition = (building: Building, given: string | boolean | undefined, at: 
   if (given === undefined) return null;
   const text = String(given);
   const compiled = compileCondition(text, building.scope);
-  if (!compiled.ok) building.problems.push(...compiled.problems.map((problem) => ({ ...problem, pointer: pointer([...at, 'if']) })));
+  if (!compiled.ok)
+    building.problems.push(...compiled.problems.map((problem) => ({ ...problem, pointer: pointer([...at, 'if']) })));
   return text;
 };
 
@@ -116,6 +154,12 @@ export const ms = (duration: string): number => parseDuration(duration) ?? 0;
 
 export const positive = (building: Building, duration: string, at: At): number => {
   const value = ms(duration);
-  if (value <= 0) building.problems.push({ code: 'bad-timeout', message: 'a timeout of nothing ends before it begins', mend: 'write for example 10s', pointer: pointer(at) });
+  if (value <= 0)
+    building.problems.push({
+      code: 'bad-timeout',
+      message: 'a timeout of nothing ends before it begins',
+      mend: 'write for example 10s',
+      pointer: pointer(at),
+    });
   return value;
 };

@@ -40,13 +40,20 @@ export const compileTemplate = (value: Json, roots: Iterable<string> = RUNBOOK_R
   const problems: Problem[] = [];
   const references: Reference[] = [];
   const compile = (member: Json, path: readonly PropertyKey[]): Compiled => {
-    if (typeof member === 'string' && member.includes(OPEN)) return compileText(member, path, known, problems, references);
-    if (Array.isArray(member)) return { type: 'list', members: member.map((inner: Json, index) => compile(inner, [...path, index])) };
+    if (typeof member === 'string' && member.includes(OPEN))
+      return compileText(member, path, known, problems, references);
+    if (Array.isArray(member))
+      return { type: 'list', members: member.map((inner: Json, index) => compile(inner, [...path, index])) };
     if (!isObject(member)) return { type: 'literal', value: member };
     const entries = Object.entries(member as Record<string, Json>);
     for (const [key] of entries) {
       if (key.includes(OPEN)) {
-        const problem = { code: 'bad-template', message: 'a template fills a value, not a key', mend: 'write the key out', pointer: pointer([...path, key]) };
+        const problem = {
+          code: 'bad-template',
+          message: 'a template fills a value, not a key',
+          mend: 'write the key out',
+          pointer: pointer([...path, key]),
+        };
         problems.push(problem);
       }
     }
@@ -56,14 +63,25 @@ export const compileTemplate = (value: Json, roots: Iterable<string> = RUNBOOK_R
   return problems.length > 0 ? refused(problems) : ok({ compiled, references });
 };
 
-const compileText = (text: string, at: readonly PropertyKey[], known: ReadonlySet<string>, problems: Problem[], references: Reference[]): Compiled => {
+const compileText = (
+  text: string,
+  at: readonly PropertyKey[],
+  known: ReadonlySet<string>,
+  problems: Problem[],
+  references: Reference[],
+): Compiled => {
   const place = pointer(at);
   const parts: Part[] = [];
   let rest = text;
   for (let open = rest.indexOf(OPEN); open !== -1; open = rest.indexOf(OPEN)) {
     const close = closing(rest, open + OPEN.length);
     if (close === -1) {
-      problems.push({ code: 'bad-template', message: 'a ${{ has no }}', mend: 'close it: ${{ path }}', pointer: place });
+      problems.push({
+        code: 'bad-template',
+        message: 'a ${{ has no }}',
+        mend: 'close it: ${{ path }}',
+        pointer: place,
+      });
       return { type: 'literal', value: null };
     }
     if (open > 0) parts.push({ literal: rest.slice(0, open) });
@@ -100,7 +118,12 @@ const misplaced = (parts: readonly Part[], at: readonly PropertyKey[]): readonly
   const [first] = parts;
   const key = String(at.at(-1) ?? '');
   const problems: Problem[] = [];
-  if (/^(url|uri|endpoint|address|host)$|_url$/.test(key) && first !== undefined && 'path' in first && /^(alert|label|annotation)$/.test(first.path[0])) {
+  if (
+    /^(url|uri|endpoint|address|host)$|_url$/.test(key) &&
+    first !== undefined &&
+    'path' in first &&
+    /^(alert|label|annotation)$/.test(first.path[0])
+  ) {
     problems.push({
       code: 'address-from-alert',
       message: `${key} would come from the alert's own text`,
@@ -185,7 +208,13 @@ const fillPart = (path: Path, before: string, context: Context, style: Style): R
   const shown = showPath(path);
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
     const what = value === null ? 'null' : Array.isArray(value) ? 'a list' : 'an object';
-    return refused([{ code: 'not-a-scalar', message: `${shown} is ${what} and cannot stand inside a text`, mend: 'let the template be the whole value' }]);
+    return refused([
+      {
+        code: 'not-a-scalar',
+        message: `${shown} is ${what} and cannot stand inside a text`,
+        mend: 'let the template be the whole value',
+      },
+    ]);
   }
   const text = String(value);
   if (text.length > LONGEST_VALUE) return refused([unfit(shown, `is longer than ${LONGEST_VALUE} characters`)]);
@@ -194,7 +223,8 @@ const fillPart = (path: Path, before: string, context: Context, style: Style): R
   if (SCHEME.test(before)) return segment(text, shown);
   const problem = foreign && style === 'argument' ? unfitArgument(text, path) : undefined;
   if (problem !== undefined) return refused([problem]);
-  if (foreign && before.endsWith('/') && (isDots(text) || /[/\\]/.test(text))) return refused([unfit(shown, 'would leave its place in the path')]);
+  if (foreign && before.endsWith('/') && (isDots(text) || /[/\\]/.test(text)))
+    return refused([unfit(shown, 'would leave its place in the path')]);
   return ok(text);
 };
 
@@ -210,7 +240,8 @@ const segment = (text: string, shown: string): Result<string> => {
   let decoded = text;
   for (let round = 0; round < 4; round += 1) {
     // oxlint-disable-next-line no-control-regex
-    if (/[/\\@#\u0000-\u001f\u007f]/.test(decoded)) return refused([unfit(shown, 'holds one of / \\ @ # or a control character')]);
+    if (/[/\\@#\u0000-\u001f\u007f]/.test(decoded))
+      return refused([unfit(shown, 'holds one of / \\ @ # or a control character')]);
     const next = decodeOnce(decoded);
     if (next === decoded) break;
     decoded = next;
@@ -220,7 +251,8 @@ const segment = (text: string, shown: string): Result<string> => {
   return ok(encodeURIComponent(text));
 };
 
-const decodeOnce = (text: string): string => text.replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+const decodeOnce = (text: string): string =>
+  text.replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 const isDots = (text: string): boolean => {
   let decoded = text;
@@ -228,19 +260,29 @@ const isDots = (text: string): boolean => {
   return /^\s*\.{1,2}\s*$/.test(decoded);
 };
 
-const unfit = (shown: string, why: string): Problem => ({ code: 'unfit-value', message: `the value of ${shown} ${why}` });
+const unfit = (shown: string, why: string): Problem => ({
+  code: 'unfit-value',
+  message: `the value of ${shown} ${why}`,
+});
 
 const unfitArgument = (value: Json, path: Path): Problem | undefined => {
-  if (Array.isArray(value)) return (value as readonly Json[]).map((member) => unfitArgument(member, path)).find((problem) => problem !== undefined);
+  if (Array.isArray(value))
+    return (value as readonly Json[])
+      .map((member) => unfitArgument(member, path))
+      .find((problem) => problem !== undefined);
   if (typeof value !== 'string') return undefined;
-  if (/^[-@]/.test(value)) return unfit(showPath(path), 'begins with - or @, and a command could take it for an option or a file');
+  if (/^[-@]/.test(value))
+    return unfit(showPath(path), 'begins with - or @, and a command could take it for an option or a file');
   // oxlint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f]/.test(value)) return unfit(showPath(path), 'holds control characters');
   return undefined;
 };
 
 /** The `connect` of an inventory entry, which may name `${{ target }}`. */
-export const renderConnect = (connect: Readonly<Record<string, Json>>, targetName: string): Result<Readonly<Record<string, Json>>> => {
+export const renderConnect = (
+  connect: Readonly<Record<string, Json>>,
+  targetName: string,
+): Result<Readonly<Record<string, Json>>> => {
   const template = compileTemplate(connect, ['target']);
   if (!template.ok) return template;
   return render(template.value, { target: targetName }, 'text') as Result<Readonly<Record<string, Json>>>;

@@ -26,7 +26,17 @@ export type Inspection = {
 };
 
 const FUNCTIONS = new Set(['has', 'size', 'string', 'int', 'double', 'bool', 'failed', 'always']);
-const METHODS = new Set(['contains', 'startsWith', 'endsWith', 'size', 'lowerAscii', 'upperAscii', 'trim', 'indexOf', 'substring']);
+const METHODS = new Set([
+  'contains',
+  'startsWith',
+  'endsWith',
+  'size',
+  'lowerAscii',
+  'upperAscii',
+  'trim',
+  'indexOf',
+  'substring',
+]);
 const MACROS = new Set(['exists', 'all', 'exists_one', 'filter', 'map']);
 const OUTCOMES = ['pending', 'skipped', 'succeeded', 'failed', 'unknown'];
 const STEP_MEMBERS = ['outcome', 'outputs', 'error'];
@@ -56,7 +66,8 @@ const visit = (node: ASTNode, walk: Walk, bound: ReadonlySet<string>, loops: num
   };
   switch (node.op) {
     case 'value':
-      if (typeof node.args === 'object' && node.args !== null) refuse(walk, 'bytes and unsigned numbers are not taken', 'write text or a plain number');
+      if (typeof node.args === 'object' && node.args !== null)
+        refuse(walk, 'bytes and unsigned numbers are not taken', 'write text or a plain number');
       return;
     case 'id':
     case '.':
@@ -102,7 +113,8 @@ const visit = (node: ASTNode, walk: Walk, bound: ReadonlySet<string>, loops: num
   }
 };
 
-const refuse = (walk: Walk, message: string, mend: string, code = 'bad-condition'): void => void walk.problems.push({ code, message, mend });
+const refuse = (walk: Walk, message: string, mend: string, code = 'bad-condition'): void =>
+  void walk.problems.push({ code, message, mend });
 
 /** `steps.a.outputs["x"][0]` as names; undefined when a part of it is computed. */
 const pathOf = (node: ASTNode): Names | undefined => {
@@ -123,7 +135,11 @@ const visitPath = (path: Names, walk: Walk): void => {
   const root = String(path[0]);
   walk.roots.add(root);
   if ('outputs' in walk.scope) {
-    if (root !== 'outputs') walk.problems.push({ ...unknownRoot(root, ['outputs']), mend: 'expect sees the outputs of its own check: outputs.<name>' });
+    if (root !== 'outputs')
+      walk.problems.push({
+        ...unknownRoot(root, ['outputs']),
+        mend: 'expect sees the outputs of its own check: outputs.<name>',
+      });
     else known(walk, path[1], walk.scope.outputs, 'outputs', 'this action');
     return;
   }
@@ -133,16 +149,28 @@ const visitPath = (path: Names, walk: Walk): void => {
   }
   if (root === 'inputs') known(walk, path[1], new Set(Object.keys(walk.scope.inputs)), 'inputs', 'the runbook');
   else if (root === 'steps') visitStep(path, walk, walk.scope);
-  else if (MEMBERS[root] !== undefined && path[1] !== undefined) known(walk, path[1], new Set(MEMBERS[root]), root, root);
+  else if (MEMBERS[root] !== undefined && path[1] !== undefined)
+    known(walk, path[1], new Set(MEMBERS[root]), root, root);
 };
 
-const known = (walk: Walk, name: string | number | undefined, names: ReadonlySet<string> | null, root: string, owner: string): void => {
+const known = (
+  walk: Walk,
+  name: string | number | undefined,
+  names: ReadonlySet<string> | null,
+  root: string,
+  owner: string,
+): void => {
   if (names === null) return;
   if (name === undefined) return refuse(walk, `${root} alone is not a value`, `write ${root}.<name>`);
   if (names.has(String(name))) return;
   const near = didYouMean(String(name), names);
   const list = names.size === 0 ? `${owner} has none` : `${owner} has ${[...names].join(', ')}`;
-  refuse(walk, `there is no ${root}.${name}`, near === undefined ? list : `did you mean ${root}.${near}?`, 'unknown-name');
+  refuse(
+    walk,
+    `there is no ${root}.${name}`,
+    near === undefined ? list : `did you mean ${root}.${near}?`,
+    'unknown-name',
+  );
 };
 
 const visitStep = (path: Names, walk: Walk, scope: Scope): void => {
@@ -151,40 +179,81 @@ const visitStep = (path: Names, walk: Walk, scope: Scope): void => {
   const outputs = scope.steps.get(String(id));
   if (outputs === undefined) {
     const near = didYouMean(String(id), scope.steps.keys());
-    return refuse(walk, `there is no step ${id}`, near === undefined ? 'name a step of this runbook by its id' : `did you mean steps.${near}?`, 'unknown-name');
+    return refuse(
+      walk,
+      `there is no step ${id}`,
+      near === undefined ? 'name a step of this runbook by its id' : `did you mean steps.${near}?`,
+      'unknown-name',
+    );
   }
   if (member === undefined) return refuse(walk, `steps.${id} alone is not a value`, `write steps.${id}.outcome`);
   if (!STEP_MEMBERS.includes(String(member))) {
-    return refuse(walk, `a step has no ${member}`, `a step has ${STEP_MEMBERS.join(', ')}; write steps.${id}.outcome or steps.${id}.outputs.<name>`, 'unknown-name');
+    return refuse(
+      walk,
+      `a step has no ${member}`,
+      `a step has ${STEP_MEMBERS.join(', ')}; write steps.${id}.outcome or steps.${id}.outputs.<name>`,
+      'unknown-name',
+    );
   }
   if (member === 'outputs' && output !== undefined) known(walk, output, outputs, `steps.${id}.outputs`, 'its action');
 };
 
-const visitCall = (name: string, args: readonly ASTNode[], walk: Walk, bound: ReadonlySet<string>, loops: number): void => {
+const visitCall = (
+  name: string,
+  args: readonly ASTNode[],
+  walk: Walk,
+  bound: ReadonlySet<string>,
+  loops: number,
+): void => {
   walk.calls.add(name);
   if (!FUNCTIONS.has(name)) {
     const near = didYouMean(name, FUNCTIONS);
-    refuse(walk, `there is no function ${name}()`, near === undefined ? `there are ${[...FUNCTIONS].join(', ')}` : `did you mean ${near}()?`);
+    refuse(
+      walk,
+      `there is no function ${name}()`,
+      near === undefined ? `there are ${[...FUNCTIONS].join(', ')}` : `did you mean ${near}()?`,
+    );
   } else if ('outputs' in walk.scope && (name === 'failed' || name === 'always')) {
     refuse(walk, `${name}() says nothing in an expect`, 'leave it out');
   }
   for (const inner of args) visit(inner, walk, bound, loops);
 };
 
-const visitMethod = (name: string, receiver: ASTNode, args: readonly ASTNode[], walk: Walk, bound: ReadonlySet<string>, loops: number): void => {
+const visitMethod = (
+  name: string,
+  receiver: ASTNode,
+  args: readonly ASTNode[],
+  walk: Walk,
+  bound: ReadonlySet<string>,
+  loops: number,
+): void => {
   visit(receiver, walk, bound, loops);
   if (MACROS.has(name)) {
     const [variable, ...rest] = args;
-    if (loops >= 1) return refuse(walk, `${name} stands inside another loop`, 'one loop deep at most: let the action give a flatter output');
+    if (loops >= 1)
+      return refuse(
+        walk,
+        `${name} stands inside another loop`,
+        'one loop deep at most: let the action give a flatter output',
+      );
     const inner = new Set(bound);
     if (variable?.op === 'id') inner.add(variable.args);
     for (const member of rest) visit(member, walk, inner, loops + 1);
     return;
   }
-  if (name === 'matches') refuse(walk, 'matches() is not taken: its regular expressions have no bound', 'write contains(), startsWith() or endsWith()');
+  if (name === 'matches')
+    refuse(
+      walk,
+      'matches() is not taken: its regular expressions have no bound',
+      'write contains(), startsWith() or endsWith()',
+    );
   else if (!METHODS.has(name)) {
     const near = didYouMean(name, [...METHODS, ...MACROS]);
-    refuse(walk, `there is no method ${name}()`, near === undefined ? `there are ${[...METHODS, ...MACROS].join(', ')}` : `did you mean ${near}()?`);
+    refuse(
+      walk,
+      `there is no method ${name}()`,
+      near === undefined ? `there are ${[...METHODS, ...MACROS].join(', ')}` : `did you mean ${near}()?`,
+    );
   }
   for (const inner of args) visit(inner, walk, bound, loops);
 };
@@ -200,10 +269,22 @@ const compared = (sides: readonly ASTNode[], walk: Walk, bound: ReadonlySet<stri
     const type = literalType(other);
     if (path === undefined || type === undefined || bound.has(String(path[0]))) continue;
     walk.comparisons.push({ path, type });
-    if (path[0] !== 'steps' || path[2] !== 'outcome' || path.length !== 3 || other.op !== 'value' || typeof other.args !== 'string') continue;
+    if (
+      path[0] !== 'steps' ||
+      path[2] !== 'outcome' ||
+      path.length !== 3 ||
+      other.op !== 'value' ||
+      typeof other.args !== 'string'
+    )
+      continue;
     if (OUTCOMES.includes(other.args)) continue;
     const meant = FOREIGN_OUTCOMES.get(other.args) ?? didYouMean(other.args, OUTCOMES);
-    refuse(walk, `no outcome is called "${other.args}"`, meant === undefined ? `it is one of ${OUTCOMES.join(', ')}` : `write "${meant}"`, 'unknown-outcome');
+    refuse(
+      walk,
+      `no outcome is called "${other.args}"`,
+      meant === undefined ? `it is one of ${OUTCOMES.join(', ')}` : `write "${meant}"`,
+      'unknown-outcome',
+    );
   }
 };
 
