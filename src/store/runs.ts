@@ -29,9 +29,9 @@ export const readRun = async (queries: Queries, id: string): Promise<StoredRun |
 
 const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<RunView> => {
   const stored = await withEvents(queries, row);
-  const { policy } = stored.plan;
+  const { policy, limits } = stored.plan;
   const { component, kind, target, rule, episodeId } = stored.run;
-  const window = Math.max(0, ...policy.attempts.map((limit) => limit.per), ...policy.budget.map((limit) => limit.per));
+  const window = Math.max(0, ...[...policy.attempts, ...limits.attempts, ...policy.budget].map((limit) => limit.per));
   return { ...stored, now, history: await readHistory(queries, { component, kind, target, rule, episodeId, ledger: 'live', window }, now) };
 };
 

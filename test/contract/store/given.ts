@@ -102,10 +102,12 @@ export const planFor = (component = 'cache', target = '10.0.0.7:6379', rule: str
   alert: null,
   rule,
   rung: 0,
+  rungs: 1,
   mode: 'auto',
   manual: null,
   digests: { rule: null, runbook: 'sha256:0', config: 'sha256:0' },
   policy,
+  limits: { attempts: [], cooldownAfterFailure: null },
 });
 
 export type RequestSaid = Partial<DecisionRequest> & { readonly ledger?: Ledger; readonly window?: number };

@@ -4,6 +4,13 @@ import type { Store } from '../../../src/port/store.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import { ids, newFolder, silentLog } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { admitting } from './admitting.ts';
+import { auditing } from './auditing.ts';
+import { controls } from './controls.ts';
+import { deciding } from './deciding.ts';
+import { episodes } from './episodes.ts';
+import { leases } from './leases.ts';
+import { lists } from './lists.ts';
 import { receiving } from './receiving.ts';
 
 const opened: Store[] = [];
@@ -17,4 +24,4 @@ const openStore: OpenStore = async (clock) => {
   return store;
 };
 
-receiving(openStore);
+for (const topic of [receiving, deciding, admitting, leases, episodes, controls, auditing, lists]) topic(openStore);
