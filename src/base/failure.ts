@@ -14,14 +14,20 @@ export type Problem = {
   readonly column?: number;
 };
 
-export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: readonly Problem[] };
+export type Result<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: readonly Problem[] };
 
 export const ok = <T>(value: T): Result<T> => ({ ok: true, value });
-export const refused = (problems: readonly Problem[]): { ok: false; problems: readonly Problem[] } => ({ ok: false, problems });
+export const refused = (problems: readonly Problem[]): { ok: false; problems: readonly Problem[] } => ({
+  ok: false,
+  problems,
+});
 
 /** `file:line:column: message (code)` and the mend on the next line. */
 export const formatProblem = (problem: Problem): string => {
-  const place = [problem.file ?? '', problem.line, problem.column].filter((part) => part !== undefined && part !== '').join(':');
+  const place = [problem.file ?? '', problem.line, problem.column]
+    .filter((part) => part !== undefined && part !== '')
+    .join(':');
   const at = problem.pointer === undefined || problem.pointer === '' ? '' : ` at ${problem.pointer}`;
   const mend = problem.mend === undefined ? '' : `\n  mend: ${problem.mend}`;
   return `${place === '' ? '' : `${place}: `}${problem.message}${at} [${problem.code}]${mend}`;

@@ -1,0 +1,35 @@
+// Ids are UUIDv7 as text: they sort by time of making, so lists need no second key.
+import { randomBytes } from 'node:crypto';
+import type { Clock } from './clock.ts';
+
+export type Ids = { next(): string };
+export type RandomBytes = (size: number) => Buffer;
+
+/** Ids from one maker strictly increase, also within one millisecond and when the wall clock steps back. */
+export const createIds = (clock: Pick<Clock, 'now'>, random: RandomBytes = randomBytes): Ids => {
+  let lastMs = 0;
+  let counter = 0;
+  return {
+    next() {
+      const now = clock.now();
+      if (now > lastMs) {
+        lastMs = now;
+        counter = random(2).readUInt16BE(0) & 0x7ff;
+      } else {
+        counter += 1;
+        if (counter > 0xfff) {
+          lastMs += 1;
+          counter = 0;
+        }
+      }
+      const time = lastMs.toString(16).padStart(12, '0');
+      const tail = random(8);
+      tail[0] = ((tail[0] ?? 0) & 0x3f) | 0x80;
+      const hex = tail.toString('hex');
+      return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${hex.slice(0, 4)}-${hex.slice(4)}`;
+    },
+  };
+};
+
+/** A number in [0, 1) for jitter. */
+export const randomFraction = (random: RandomBytes = randomBytes): number => random(4).readUInt32BE(0) / 2 ** 32;

@@ -1,0 +1,74 @@
+// Secrets: held so that no printer shows them, and taken out of whatever is about to be stored or sent.
+
+const SHOWN = '[redacted]';
+/** Shorter values would redact ordinary words. */
+const SHORTEST = 4;
+const SECRET_KEY = /(pass(word|wd|phrase)?|secret|token|api[-_]?key|authorization|credential|cookie|private[-_]?key)/i;
+
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return SHOWN;
+  }
+  toJSON(): string {
+    return SHOWN;
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return SHOWN;
+  }
+}
+
+export type Redactor = {
+  /** From now on `value` is taken out in plain, base64, URL-encoded and hex form. */
+  register(value: string): void;
+  text(text: string): string;
+  /** A copy in which strings are redacted, and members with a telling key name are shown as `[redacted]`. */
+  value<T>(value: T): T;
+};
+
+export const createRedactor = (): Redactor => {
+  const needles = new Set<string>();
+  let ordered: string[] = [];
+  const text = (input: string): string => {
+    let output = input;
+    for (const needle of ordered) if (output.includes(needle)) output = output.replaceAll(needle, SHOWN);
+    return output;
+  };
+  const copy = (input: unknown): unknown => {
+    if (typeof input === 'string') return text(input);
+    if (Array.isArray(input)) return input.map(copy);
+    if (input instanceof Secret) return SHOWN;
+    if (typeof input !== 'object' || input === null) return input;
+    const output = Object.create(null) as Record<string, unknown>;
+    for (const [key, member] of Object.entries(input)) {
+      output[text(key)] = SECRET_KEY.test(key) && typeof member === 'string' ? SHOWN : copy(member);
+    }
+    return output;
+  };
+  return {
+    register(value) {
+      if (value.length < SHORTEST) return;
+      const bytes = Buffer.from(value);
+      const base64 = bytes.toString('base64');
+      for (const form of [
+        value,
+        base64,
+        base64.replace(/=+$/, ''),
+        bytes.toString('base64url'),
+        encodeURIComponent(value),
+        bytes.toString('hex'),
+      ]) {
+        needles.add(form);
+      }
+      ordered = [...needles].toSorted((left, right) => right.length - left.length);
+    },
+    text,
+    value: <T>(value: T) => copy(value) as T,
+  };
+};
