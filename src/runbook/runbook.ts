@@ -65,7 +65,13 @@ export type Aftermath = {
 };
 
 export type InputType = 'string' | 'number' | 'boolean' | 'duration' | 'list';
-export type Input = { readonly type: InputType; readonly default: Json | undefined; readonly description: string; readonly pattern: string | null; readonly enum: readonly Json[] | null };
+export type Input = {
+  readonly type: InputType;
+  readonly default: Json | undefined;
+  readonly description: string;
+  readonly pattern: string | null;
+  readonly enum: readonly Json[] | null;
+};
 
 export type Runbook = {
   /** `<kind>/<strategy>`, from the file's path. */
