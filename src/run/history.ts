@@ -34,7 +34,13 @@ export type ActiveRun = {
 
 export type Disabled = { readonly until: number | null; readonly by: string; readonly reason: string };
 
-export type Halt = { readonly on: boolean; readonly by: string; readonly reason: string; readonly at: number; readonly hard: boolean };
+export type Halt = {
+  readonly on: boolean;
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+  readonly hard: boolean;
+};
 
 export type History = {
   /** `max(wall, highest stored)`: it never goes back, also over a restart. */

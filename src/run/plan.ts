@@ -1,0 +1,32 @@
+// What a run was admitted with. It never changes afterwards, whatever is reloaded.
+import type { Labels } from '../alert/alert.ts';
+import type { Json, JsonObject } from '../base/json.ts';
+import type { Mode, Policy, RuleLimits } from '../rule/limits.ts';
+import type { Runbook } from '../runbook/runbook.ts';
+
+export type Digests = { readonly rule: string | null; readonly runbook: string; readonly config: string };
+
+export type Plan = {
+  readonly runbook: Runbook;
+  /** Checked against the runbook's inputs, defaults put in. */
+  readonly inputs: JsonObject;
+  readonly component: {
+    readonly name: string;
+    readonly kind: string;
+    readonly team: string | null;
+    readonly allowedActions: readonly string[];
+  };
+  /** `connect` holds secret references (`password_file`), never secrets. */
+  readonly target: { readonly name: string; readonly connect: Readonly<Record<string, Json>>; readonly labels: Labels };
+  readonly alert: { readonly labels: Labels; readonly annotations: Labels; readonly startsAt: number } | null;
+  readonly rule: string | null;
+  readonly rung: number;
+  /** Rungs on the rule's ladder; 1 for a manual run. */
+  readonly rungs: number;
+  readonly mode: Mode;
+  readonly manual: { readonly by: string; readonly reason: string } | null;
+  readonly digests: Digests;
+  readonly policy: Policy;
+  /** The rule's own, tighter ones. */
+  readonly limits: RuleLimits;
+};
