@@ -134,7 +134,13 @@ export type DecisionRequest = {
 };
 
 export type Decided =
-  | { readonly type: 'decided'; readonly reason: Reason; readonly runId: string | null; readonly retryAt: number | null; readonly verdicts: readonly Verdict[] }
+  | {
+      readonly type: 'decided';
+      readonly reason: Reason;
+      readonly runId: string | null;
+      readonly retryAt: number | null;
+      readonly verdicts: readonly Verdict[];
+    }
   /** The component's history moved on since the facts were read: decide again. */
   | { readonly type: 'changed' };
 
@@ -190,9 +196,18 @@ export type RunRow = {
 };
 
 /** What the fold of the events says, kept beside them for queries. */
-export type Projection = Pick<RunRow, 'state' | 'outcome' | 'cause' | 'notBefore' | 'startedAt' | 'firstStepAt' | 'verifiedAt' | 'endedAt' | 'settleUntil'>;
+export type Projection = Pick<
+  RunRow,
+  'state' | 'outcome' | 'cause' | 'notBefore' | 'startedAt' | 'firstStepAt' | 'verifiedAt' | 'endedAt' | 'settleUntil'
+>;
 
-export type RunView = { readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[]; readonly now: number; readonly history: History };
+export type RunView = {
+  readonly run: RunRow;
+  readonly plan: Plan;
+  readonly events: readonly StoredEvent[];
+  readonly now: number;
+  readonly history: History;
+};
 
 /** `release` gives the lease back (while a human is asked, and at the end). */
 export type RunChange<T> = {
@@ -224,16 +239,74 @@ export type InboxRow = {
   readonly closedBy: string | null;
   readonly comment: string | null;
 };
-export type DegradedRow = { readonly mode: string; readonly component: string; readonly target: string; readonly runId: string | null; readonly since: number };
-export type AuditRow = { readonly seq: number; readonly at: number; readonly actor: string; readonly action: string; readonly subject: string; readonly detail: JsonObject; readonly prev: string; readonly hash: string };
-export type OutboxRow = { readonly id: string; readonly at: number; readonly topic: string; readonly receiver: string | null; readonly severity: string | null; readonly component: string | null; readonly target: string | null; readonly runId: string | null; readonly title: string; readonly body: string; readonly status: 'pending' | 'sent' | 'dead'; readonly tries: number; readonly nextAt: number; readonly error: string | null };
-export type AlertRow = { readonly id: string; readonly deliveryId: string; readonly index: number; readonly at: number; readonly status: AlertStatus | null; readonly episodeId: string | null; readonly change: EpisodeChange; readonly decided: boolean };
-export type DeliveryRow = { readonly id: string; readonly at: number; readonly source: string; readonly body: Buffer; readonly groupSize: number };
+export type DegradedRow = {
+  readonly mode: string;
+  readonly component: string;
+  readonly target: string;
+  readonly runId: string | null;
+  readonly since: number;
+};
+export type AuditRow = {
+  readonly seq: number;
+  readonly at: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail: JsonObject;
+  readonly prev: string;
+  readonly hash: string;
+};
+export type OutboxRow = {
+  readonly id: string;
+  readonly at: number;
+  readonly topic: string;
+  readonly receiver: string | null;
+  readonly severity: string | null;
+  readonly component: string | null;
+  readonly target: string | null;
+  readonly runId: string | null;
+  readonly title: string;
+  readonly body: string;
+  readonly status: 'pending' | 'sent' | 'dead';
+  readonly tries: number;
+  readonly nextAt: number;
+  readonly error: string | null;
+};
+export type AlertRow = {
+  readonly id: string;
+  readonly deliveryId: string;
+  readonly index: number;
+  readonly at: number;
+  readonly status: AlertStatus | null;
+  readonly episodeId: string | null;
+  readonly change: EpisodeChange;
+  readonly decided: boolean;
+};
+export type DeliveryRow = {
+  readonly id: string;
+  readonly at: number;
+  readonly source: string;
+  readonly body: Buffer;
+  readonly groupSize: number;
+};
 
-export type Rows = { alerts: AlertRow; episodes: EpisodeRow; decisions: DecisionRow; runs: RunRow; inbox: InboxRow; audit: AuditRow; outbox: OutboxRow };
+export type Rows = {
+  alerts: AlertRow;
+  episodes: EpisodeRow;
+  decisions: DecisionRow;
+  runs: RunRow;
+  inbox: InboxRow;
+  audit: AuditRow;
+  outbox: OutboxRow;
+};
 export type Page<T> = { readonly items: readonly T[]; readonly next: string | null };
 /** Newest first. Filters compare columns by name (camel case) for equality; `since` is a lower bound of the row's time. */
-export type ListQuery = { readonly limit: number; readonly cursor: string | null; readonly filters: Readonly<Record<string, string>>; readonly since: number | null };
+export type ListQuery = {
+  readonly limit: number;
+  readonly cursor: string | null;
+  readonly filters: Readonly<Record<string, string>>;
+  readonly since: number | null;
+};
 
 export type Controls = {
   readonly halt: Halt;
@@ -275,17 +348,32 @@ export type Store = {
   claim(owner: string, now: number, leaseMs: number): Promise<{ readonly lease: Lease; readonly view: RunView } | null>;
   renew(runId: string, lease: Lease, now: number, leaseMs: number): Promise<Lease>;
   /** Reads a run, asks the pure `change`, writes what it answers. With a lease: throws LeaseLost when the fence moved on. Null from `change`: nothing is written, and null comes back. */
-  changeRun<T>(runId: string, lease: Lease | null, now: number, change: (view: RunView) => RunChange<T> | null): Promise<T | null>;
-  run(id: string): Promise<{ readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] } | null>;
+  changeRun<T>(
+    runId: string,
+    lease: Lease | null,
+    now: number,
+    change: (view: RunView) => RunChange<T> | null,
+  ): Promise<T | null>;
+  run(
+    id: string,
+  ): Promise<{ readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] } | null>;
   activeRuns(): Promise<readonly RunRow[]>;
   /** Runs with `settleUntil` set, done and resolved. */
   settlingRuns(): Promise<readonly RunRow[]>;
   /** A verified run is watched no longer. */
   endSettling(runId: string): Promise<void>;
-  attempts(query: { readonly component: string | null; readonly ledger: Ledger; readonly since: number }): Promise<readonly Attempt[]>;
+  attempts(query: {
+    readonly component: string | null;
+    readonly ledger: Ledger;
+    readonly since: number;
+  }): Promise<readonly Attempt[]>;
 
   /** Closes episodes that have been quiet for the hold of their component, and resolves those without a firing entry for `ttl`. Returns the ids of both. */
-  sweepEpisodes(now: number, holdOf: (component: string | null) => number, ttlOf: (component: string | null) => number): Promise<{ readonly closed: readonly string[]; readonly expired: readonly string[] }>;
+  sweepEpisodes(
+    now: number,
+    holdOf: (component: string | null) => number,
+    ttlOf: (component: string | null) => number,
+  ): Promise<{ readonly closed: readonly string[]; readonly expired: readonly string[] }>;
 
   /** Writes that belong to no run and no decision: controls, inbox, degraded modes, audit. */
   write(writes: readonly Write[], now: number): Promise<void>;
@@ -297,7 +385,11 @@ export type Store = {
   inbox(id: string): Promise<InboxRow | null>;
   degraded(): Promise<readonly DegradedRow[]>;
   outboxDue(now: number, limit: number): Promise<readonly OutboxRow[]>;
-  outboxDone(id: string, now: number, result: { readonly sent: true } | { readonly sent: false; readonly error: string; readonly nextAt: number | null }): Promise<void>;
+  outboxDone(
+    id: string,
+    now: number,
+    result: { readonly sent: true } | { readonly sent: false; readonly error: string; readonly nextAt: number | null },
+  ): Promise<void>;
   figures(): Promise<StoreFigures>;
   /** Deletes deliveries, alerts and decisions older than `before`; never what an open episode or a run needs. */
   prune(before: number, limit: number): Promise<number>;
