@@ -1,0 +1,33 @@
+// What the engine's loops stand on: ports, and what is configured at this moment.
+import type { Clock } from '../base/clock.ts';
+import type { Ids } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Redactor } from '../base/secret.ts';
+import type { Catalog } from '../catalog.ts';
+import type { Config } from '../config.ts';
+import type { Actions, Spawner } from '../port/action.ts';
+import type { Facts } from '../port/fact.ts';
+import type { Notifiers } from '../port/notifier.ts';
+import type { Store } from '../port/store.ts';
+import type { Telemetry } from '../port/telemetry.ts';
+import type { HaltFile } from './halt-file.ts';
+
+/** Replaced as a whole by a reload that succeeded. */
+export type Loaded = { readonly config: Config; readonly catalog: Catalog };
+
+export type EngineContext = {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly redactor: Redactor;
+  readonly actions: Actions;
+  readonly facts: Facts;
+  readonly notifiers: Notifiers;
+  readonly spawner: Spawner;
+  readonly telemetry: Telemetry;
+  readonly halt: HaltFile;
+  /** Names this worker in leases and markers. */
+  readonly owner: string;
+  loaded(): Loaded;
+};

@@ -1,0 +1,357 @@
+// The desk: what people ask for, each act one transaction with its audit row.
+import type { Json, JsonObject } from '../base/json.ts';
+import { bare } from '../base/json.ts';
+import type { Result } from '../base/failure.ts';
+import type { Answer, Desk, Recovery, RecoverRequest } from '../port/desk.ts';
+import type { DecisionRequest, RunView } from '../port/store.ts';
+import { planDigest } from '../run/admission.ts';
+import { cooldownEnd } from '../run/cooldown.ts';
+import type { RunEvent } from '../run/events.ts';
+import { firstRefusal } from '../run/guards.ts';
+import type { Plan } from '../run/plan.ts';
+import type { RunState } from '../run/state.ts';
+import type { Write } from '../run/writes.ts';
+import type { ConfiguredComponent } from '../config.ts';
+import type { Target } from '../alert/component.ts';
+import type { EngineContext } from './context.ts';
+import { admitter } from './decider.ts';
+import type { Decider } from './decider.ts';
+import { historyQueryOf } from './evaluate.ts';
+import { makePlan } from './planner.ts';
+import type { Addition } from './record.ts';
+import { record } from './record.ts';
+import { endNow } from './withdraw.ts';
+
+type Wakes = {
+  readonly decider: Pick<Decider, 'wake' | 'decideNow'>;
+  readonly runner: { wake(): void; killSteps(why: string): void };
+};
+
+const no = (status: 404 | 409 | 422, problem: string): { ok: false; status: 404 | 409 | 422; problem: string } => ({
+  ok: false,
+  status,
+  problem,
+});
+
+export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
+  const { store, clock } = context;
+
+  /** An act on a run: what may not be is answered 409 and audited all the same. */
+  const onRun = async (
+    runId: string,
+    by: string,
+    action: string,
+    act: (view: RunView, state: RunState) => Addition | string,
+  ): Promise<Answer<{ runId: string; state: string }>> => {
+    let refusal: string | null = null;
+    const audit = (outcome: string): Write => ({
+      type: 'audit',
+      actor: by,
+      action: `run.${action}`,
+      subject: runId,
+      detail: { outcome },
+    });
+    const recorded = await record(context, runId, null, (view, state) => {
+      const addition = act(view, state);
+      if (typeof addition === 'string') {
+        refusal = addition;
+        return { events: [], writes: [audit(`refused: ${addition}`)] };
+      }
+      return { ...addition, writes: [...addition.writes, audit('done')] };
+    });
+    if (recorded === null) return no(404, `there is no run ${runId}`);
+    if (refusal !== null) return no(409, refusal);
+    wakes.runner.wake();
+    wakes.decider.wake();
+    return { ok: true, value: { runId, state: recorded.state.name } };
+  };
+
+  const answerable = (view: RunView, state: RunState, step: string | null): string | null => {
+    if (state.name !== 'awaiting_approval' || state.asked === null)
+      return `the run is ${state.name}${state.cause === null ? '' : ` (${state.cause})`}: nobody is asked`;
+    if (step !== null && state.asked.step !== step)
+      return `the run asks about ${state.asked.step ?? 'its start'}, not about ${step}`;
+    if (view.now >= state.asked.expiresAt) return 'the question has expired';
+    if (state.asked.planDigest !== planDigest(view.plan)) return 'the plan is not the one that was asked about';
+    return null;
+  };
+  const closeQuestion = (runId: string, by: string, comment: string): Write => ({
+    type: 'inbox.close_for_run',
+    runId,
+    kind: 'approval',
+    by,
+    comment,
+  });
+
+  return {
+    approve: ({ runId, step, by, comment }) =>
+      onRun(runId, by, 'approve', (view, state) => {
+        const refusal = answerable(view, state, step) ?? changedSince(context, view.plan);
+        if (refusal !== null) return refusal;
+        const asked = state.asked?.step ?? null;
+        const rest =
+          asked === null
+            ? cooldownEnd(view.history.attempts, view.plan.policy.cooldown, view.plan.limits.cooldownAfterFailure)
+            : null;
+        const event: RunEvent = { type: 'approved', step: asked, by, notBefore: Math.max(view.now, rest ?? 0) };
+        return { events: [event], writes: [closeQuestion(runId, by, comment)] };
+      }),
+    deny: ({ runId, step, by, comment }) =>
+      onRun(runId, by, 'deny', (view, state) => {
+        const refusal = answerable(view, state, step);
+        if (refusal !== null) return refusal;
+        const event: RunEvent = { type: 'denied', step: state.asked?.step ?? null, by, reason: comment };
+        if (event.step !== null) return { events: [event], writes: [closeQuestion(runId, by, comment)] };
+        return endNow(
+          context,
+          view,
+          state,
+          [event],
+          'withdrawn',
+          'denied',
+          `denied by ${by}${comment === '' ? '' : `: ${comment}`}`,
+        );
+      }),
+    cancel: ({ runId, by, reason }) =>
+      onRun(runId, by, 'cancel', (view, state) => {
+        if (state.name === 'done') return `the run is done (${state.outcome ?? ''})`;
+        if (state.stop !== null) return 'the run is being stopped already';
+        const event: RunEvent = { type: 'stop_requested', by, why: `cancelled${reason === '' ? '' : `: ${reason}`}` };
+        const idle = state.startedAt === null && view.run.leaseOwner === null;
+        if (idle) return endNow(context, view, state, [event], 'withdrawn', 'cancelled', `cancelled by ${by}`);
+        if (state.name === 'awaiting_approval') {
+          return {
+            events: [event, { type: 'denied', step: state.asked?.step ?? null, by, reason: 'cancelled' }],
+            writes: [closeQuestion(runId, by, 'cancelled')],
+          };
+        }
+        return { events: [event], writes: [] };
+      }),
+    async disable({ scope, name, forMs, by, reason }) {
+      const { config, catalog } = context.loaded();
+      const known =
+        scope === 'component' ? config.components.has(name) : catalog.rules.rules.some((rule) => rule.name === name);
+      if (!known) return no(404, `there is no ${scope} ${name}`);
+      const until = forMs === null ? null : clock.now() + forMs;
+      await store.write(
+        [{ type: 'disable', scope, name, until, by, reason }, audited(by, `${scope}.disable`, name, { until, reason })],
+        clock.now(),
+      );
+      return { ok: true, value: { until } };
+    },
+    async enable({ scope, name, by }) {
+      const component = scope === 'component' ? name : null;
+      await store.write(
+        [
+          { type: 'enable', scope, name, by },
+          { type: 'episodes.wake', component, at: clock.now() },
+          audited(by, `${scope}.enable`, name, {}),
+        ],
+        clock.now(),
+      );
+      wakes.decider.wake();
+      return { ok: true, value: { name } };
+    },
+    async halt({ by, reason, hard }) {
+      await store.write(
+        [{ type: 'halt', on: true, hard, by, reason }, audited(by, 'halt', 'all', { reason, hard })],
+        clock.now(),
+      );
+      if (hard) wakes.runner.killSteps(`halted by ${by}`);
+      return { ok: true, value: { on: true } };
+    },
+    async resume({ by, reason }) {
+      const file = context.halt.reason();
+      if (file !== null) return no(409, `${file}: remove it first`);
+      await store.write(
+        [
+          { type: 'halt', on: false, hard: false, by, reason },
+          { type: 'episodes.wake', component: null, at: clock.now() },
+          audited(by, 'resume', 'all', { reason }),
+        ],
+        clock.now(),
+      );
+      wakes.runner.wake();
+      wakes.decider.wake();
+      return { ok: true, value: { on: false } };
+    },
+    recover: (request) => recover(context, wakes, request),
+    async closeInbox({ id, by, comment }) {
+      const entry = await store.inbox(id);
+      if (entry === null) return no(404, `there is no inbox entry ${id}`);
+      if (entry.status === 'closed') return no(409, `it was closed by ${entry.closedBy ?? 'somebody'}`);
+      if (entry.kind === 'approval') return no(409, 'an approval is closed by approve, deny or cancel');
+      await store.write(
+        [{ type: 'inbox.close', id, by, comment }, audited(by, 'inbox.close', id, { comment })],
+        clock.now(),
+      );
+      return { ok: true, value: { id } };
+    },
+  };
+};
+
+const audited = (
+  actor: string,
+  action: string,
+  subject: string,
+  detail: Readonly<Record<string, Json | undefined>>,
+): Write => ({ type: 'audit', actor, action, subject, detail });
+
+/** An approval is for the rule and runbook as they were shown. */
+const changedSince = (context: EngineContext, plan: Plan): string | null => {
+  const { catalog } = context.loaded();
+  if (catalog.runbooks.get(plan.runbook.name)?.digest !== plan.digests.runbook)
+    return 'the runbook has changed since it was asked';
+  if (plan.rule === null) return null;
+  const rule = catalog.rules.rules.find((candidate) => candidate.name === plan.rule);
+  return rule?.digest === plan.digests.rule ? null : 'the rule has changed since it was asked';
+};
+
+const recover = async (context: EngineContext, wakes: Wakes, request: RecoverRequest): Promise<Answer<Recovery>> => {
+  const loaded = context.loaded();
+  const component = loaded.config.components.get(request.component);
+  if (component === undefined)
+    return no(
+      404,
+      `there is no component ${request.component}; there are: ${[...loaded.config.components.keys()].join(', ') || 'none'}`,
+    );
+  const target = targetOf(component, request.target);
+  if (typeof target === 'string') return no(422, target);
+  if (request.strategy === null) return recoverByType(context, wakes, request, component, target);
+  const plan = manualPlan(context, request, component, target, request.strategy);
+  if (!plan.ok) return no(422, plan.problems.map((problem) => problem.message).join('; '));
+  const wish = { plan: plan.value, ledger: 'live' } as const;
+  const decision: DecisionRequest = {
+    id: context.ids.next(),
+    at: context.clock.now(),
+    origin: 'manual',
+    caller: request.by,
+    alertId: null,
+    deliveryId: null,
+    episodeId: null,
+    component: component.name,
+    kind: component.kind,
+    target: target.name,
+    rule: null,
+    strategy: plan.value.runbook.strategy,
+    reason: null,
+    wishes: [wish],
+    historyQueries: [historyQueryOf(wish, null)],
+    version: null,
+    writes: [],
+    record: {
+      request: {
+        by: request.by,
+        reason: request.reason,
+        override_cooldown: request.overrideCooldown,
+        context: request.context,
+        inputs: request.inputs,
+      },
+      plans: [{ runbook: plan.value.runbook.name, digests: { ...plan.value.digests } }],
+    },
+  };
+  const [decided] = await context.store.decide(
+    [decision],
+    context.clock.now(),
+    admitter(context, new Set(request.overrideCooldown ? ['cooldown'] : [])),
+  );
+  if (decided?.type !== 'decided') return no(409, 'the history of the component changed meanwhile: try again');
+  context.telemetry.decision(decided.reason, 'manual');
+  wakes.runner.wake();
+  return { ok: true, value: recoveryOf(decision.id, decided) };
+};
+
+const recoveryOf = (
+  decisionId: string,
+  decided: { reason: Recovery['reason']; runId: string | null; verdicts: Recovery['verdicts']; retryAt: number | null },
+): Recovery => ({
+  decisionId,
+  reason: decided.reason,
+  runId: decided.runId,
+  verdicts: decided.verdicts,
+  endsAt: firstRefusal(decided.verdicts)?.endsAt ?? null,
+});
+
+const targetOf = (component: ConfiguredComponent, name: string | null): Target | string => {
+  const names = [...component.targets.keys()];
+  if (name === null) {
+    const [only] = component.targets.values();
+    return component.targets.size === 1 && only !== undefined
+      ? only
+      : `name a target of ${component.name}: ${names.slice(0, 20).join(', ') || 'its inventory is empty'}`;
+  }
+  return (
+    component.targets.get(name) ??
+    `${name} is not in the inventory of ${component.name}: ${names.slice(0, 20).join(', ') || 'it is empty'}`
+  );
+};
+
+const manualPlan = (
+  context: EngineContext,
+  request: RecoverRequest,
+  component: ConfiguredComponent,
+  target: Target,
+  strategy: string,
+): Result<Plan> => {
+  const runbook = strategy.includes('/') ? strategy : `${component.kind}/${strategy}`;
+  const plan = makePlan({
+    loaded: context.loaded(),
+    component,
+    target,
+    alert: null,
+    runbook,
+    given: request.inputs,
+    rule: null,
+    rung: 0,
+    mode: request.requireApproval ? 'approve' : 'auto',
+    manual: { by: request.by, reason: request.reason },
+  });
+  return plan;
+};
+
+/** Named by what failed: the rules decide, as they would about an alert with `label.failure_type`. */
+const recoverByType = async (
+  context: EngineContext,
+  wakes: Wakes,
+  request: RecoverRequest,
+  component: ConfiguredComponent,
+  target: Target,
+): Promise<Answer<Recovery>> => {
+  if (request.failureType === null) return no(422, 'name a strategy or a failure type');
+  const labels = bare<string>([
+    ['alertname', 'ManualRecovery'],
+    ['component', component.name],
+    ['target', target.name],
+    ['failure_type', request.failureType],
+    ...texts(request.context),
+  ]);
+  const { request: decision, decided } = await wakes.decider.decideNow({
+    alert: {
+      status: 'firing',
+      labels,
+      annotations: bare<string>([['summary', request.reason]]),
+      startsAt: context.clock.now(),
+      endsAt: null,
+      generatorURL: '',
+      flags: [],
+      hashed: {},
+    },
+    source: 'manual',
+    groupSize: 1,
+    origin: 'manual',
+    caller: request.by,
+    alertId: null,
+    deliveryId: null,
+    episodeId: null,
+  });
+  wakes.runner.wake();
+  return decided.type === 'decided'
+    ? { ok: true, value: recoveryOf(decision.id, decided) }
+    : no(409, 'the history of the component changed meanwhile: try again');
+};
+
+const RESERVED = new Set(['alertname', 'component', 'target', 'failure_type']);
+const texts = (context: JsonObject): ReadonlyArray<readonly [string, string]> =>
+  Object.entries(context).flatMap(([name, value]) =>
+    RESERVED.has(name) || typeof value === 'object' ? [] : [[name, String(value)] as const],
+  );

@@ -1,0 +1,60 @@
+// A loop that ticks by the clock and at once when woken; tests call `tick` themselves.
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+
+export type Loop = {
+  start(): void;
+  /** Ticks as soon as the tick under way, if any, is over. */
+  wake(): void;
+  /** Resolves when the tick under way is over; no other follows. */
+  stop(): Promise<void>;
+};
+
+export const createLoop = (options: {
+  name: string;
+  clock: Clock;
+  everyMs: number;
+  log: Log;
+  tick(): Promise<void>;
+}): Loop => {
+  const { name, clock, everyMs, log, tick } = options;
+  let running: Promise<void> | null = null;
+  let again = false;
+  let on = false;
+  let timer: Timer | null = null;
+
+  const turn = async (): Promise<void> => {
+    do {
+      again = false;
+      try {
+        await tick();
+      } catch (error) {
+        log.error({ loop: name, error }, 'a loop failed and goes on at its next tick');
+      }
+    } while (again && on);
+  };
+  const begin = (): void => {
+    if (!on) return;
+    if (running !== null) {
+      again = true;
+      return;
+    }
+    timer?.cancel();
+    running = turn().finally(() => {
+      running = null;
+      if (on) timer = clock.after(everyMs, begin);
+    });
+  };
+  return {
+    start() {
+      on = true;
+      begin();
+    },
+    wake: begin,
+    async stop() {
+      on = false;
+      timer?.cancel();
+      await running;
+    },
+  };
+};
