@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Write } from '../../../src/run/writes.ts';
 import { HOUR, START, everything, givenRun, heldClock, historyOf, ids } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
 const entryOf = (said: Partial<Extract<Write, { type: 'inbox.open' }>> = {}): Extract<Write, { type: 'inbox.open' }> => ({
   type: 'inbox.open',
@@ -33,7 +34,7 @@ const noticeOf = (said: Partial<Extract<Write, { type: 'notify' }>> = {}): Extra
   ...said,
 });
 
-export const controls = (openStore: OpenStore): void => {
+const controls = (openStore: OpenStore): void => {
   describe('switches', () => {
     it('disable a component or a rule until their time is over or someone enables it', async () => {
       const clock = heldClock();
@@ -131,3 +132,5 @@ export const controls = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(controls);

@@ -3,11 +3,12 @@ import { describe, expect, it } from '@jest/globals';
 import type { Store } from '../../../src/port/store.ts';
 import { DAY, HOLD, HOUR, MINUTE, START, admitAlways, deliveryOf, endRun, everything, givenRun, heldClock, requestOf } from './given.ts';
 import type { AlertSaid, OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
 const hold = (): number => HOLD;
 const ttl = (): number => DAY;
 
-export const episodes = (openStore: OpenStore): void => {
+const episodes = (openStore: OpenStore): void => {
   const open = async (store: Store, said: AlertSaid = {}, at = START): Promise<string> => {
     const [received] = await store.receive([deliveryOf([said], at)]);
     return received?.[0]?.episodeId ?? '';
@@ -113,3 +114,5 @@ export const episodes = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(episodes);

@@ -3,8 +3,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { Store } from '../../../src/port/store.ts';
 import { HOLD, HOUR, START, alertOf, deliveryOf, everything, heldClock } from './given.ts';
 import type { AlertSaid, OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
-export const receiving = (openStore: OpenStore): void => {
+const receiving = (openStore: OpenStore): void => {
   const receiveOne = async (store: Store, said: AlertSaid, at: number) => {
     const [received] = await store.receive([deliveryOf([said], at)]);
     const [first] = received ?? [];
@@ -109,3 +110,5 @@ export const receiving = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(receiving);

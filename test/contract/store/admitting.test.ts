@@ -2,8 +2,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { DAY, HOUR, MINUTE, START, admitAlways, admitBelow, attemptOf, endRun, givenRun, heldClock, historyOf, ids, requestOf } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
-export const admitting = (openStore: OpenStore): void => {
+const admitting = (openStore: OpenStore): void => {
   describe('admitting', () => {
     it('is exact: of a hundred requests in ten calls at once, three are admitted (I1)', async () => {
       const store = await openStore(heldClock());
@@ -135,3 +136,5 @@ export const admitting = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(admitting);

@@ -4,6 +4,7 @@ import { LeaseLost } from '../../../src/base/failure.ts';
 import type { Lease, RunChange } from '../../../src/port/store.ts';
 import { DAY, START, endRun, givenRun, heldClock, projectionOf, requestOf, runWrites, ids } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
 const LEASE = 30_000;
 const started = (said: Partial<RunChange<string>> = {}): RunChange<string> => ({
@@ -15,7 +16,7 @@ const started = (said: Partial<RunChange<string>> = {}): RunChange<string> => ({
   ...said,
 });
 
-export const leases = (openStore: OpenStore): void => {
+const leases = (openStore: OpenStore): void => {
   describe('leases', () => {
     it('hands out queued runs once each, oldest first, and none before its time (F4)', async () => {
       const store = await openStore(heldClock());
@@ -150,3 +151,5 @@ export const leases = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(leases);

@@ -3,12 +3,13 @@ import { describe, expect, it } from '@jest/globals';
 import type { Admit } from '../../../src/port/store.ts';
 import { HOUR, START, admitAlways, admitBelow, attemptOf, deliveryOf, everything, givenRun, heldClock, historyOf, ids, requestOf } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
 const never: Admit = () => {
   throw new Error('nobody was to be asked');
 };
 
-export const deciding = (openStore: OpenStore): void => {
+const deciding = (openStore: OpenStore): void => {
   describe('deciding', () => {
     it('gives each alert exactly one decision of its delivery, however often it is tried (I3, F2)', async () => {
       const store = await openStore(heldClock());
@@ -130,3 +131,5 @@ export const deciding = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(deciding);

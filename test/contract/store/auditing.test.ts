@@ -3,10 +3,11 @@ import { describe, expect, it } from '@jest/globals';
 import type { Write } from '../../../src/run/writes.ts';
 import { START, everything, heldClock } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
 const told = (subject: string, actor = 'anna'): Write => ({ type: 'audit', actor, action: 'run.approve', subject, detail: { why: 'ok', left: undefined } });
 
-export const auditing = (openStore: OpenStore): void => {
+const auditing = (openStore: OpenStore): void => {
   describe('the audit', () => {
     it('chains its rows, also when they come at once (C16, I8)', async () => {
       const store = await openStore(heldClock());
@@ -30,3 +31,5 @@ export const auditing = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(auditing);

@@ -3,8 +3,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { Rows } from '../../../src/port/store.ts';
 import { START, admitAlways, deliveryOf, everything, givenRun, heldClock, requestOf } from './given.ts';
 import type { OpenStore } from './given.ts';
+import { onEveryStore } from './stores.ts';
 
-export const lists = (openStore: OpenStore): void => {
+const lists = (openStore: OpenStore): void => {
   describe('lists', () => {
     it('show every row once, newest first, in pages of any size, while rows are added', async () => {
       const store = await openStore(heldClock());
@@ -57,3 +58,5 @@ export const lists = (openStore: OpenStore): void => {
     });
   });
 };
+
+onEveryStore(lists);
