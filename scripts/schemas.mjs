@@ -1,0 +1,25 @@
+// Writes schemas/*.json, for editors, from the compiled sources that check the same files at load.
+// To add one: export a function that makes it, and name it here. `--check` says what is out of date instead of writing.
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { format, resolveConfig } from 'prettier';
+
+const SCHEMAS = [{ file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' }];
+
+const folder = new URL('../schemas/', import.meta.url);
+const check = process.argv.includes('--check');
+await mkdir(folder, { recursive: true });
+for (const { file, module, make } of SCHEMAS) {
+  const at = new URL(file, folder);
+  const { [make]: schemaOf } = await import(new URL(`../dist/${module}`, import.meta.url));
+  const options = await resolveConfig(at);
+  const text = await format(JSON.stringify(schemaOf()), { ...options, parser: 'json' });
+  const before = await readFile(at, 'utf8').catch(() => '');
+  if (before === text) continue;
+  if (check) {
+    console.error(`schemas/${file} is out of date: npm run schemas`);
+    process.exitCode = 1;
+  } else {
+    await writeFile(at, text);
+    console.log(`schemas/${file} written`);
+  }
+}
