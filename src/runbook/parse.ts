@@ -79,7 +79,7 @@ export const readYaml = (file: string, text: string): Result<YamlText> => {
     ),
   ];
   const [document, second] = documents;
-  if (document === undefined)
+  if (document === undefined || document.contents === null)
     return refused([
       { code: 'empty', message: 'the file is empty', mend: 'see schemas/ for what belongs into it', file },
     ]);

@@ -14,7 +14,8 @@ type Issue = {
   readonly values?: readonly unknown[];
   readonly errors?: ReadonlyArray<readonly Issue[]>;
   readonly expected?: string;
-  readonly params?: Readonly<Record<string, unknown>> | undefined;
+  readonly minimum?: unknown;
+  readonly maximum?: unknown;
 };
 type Definition = {
   readonly type: string;
@@ -54,32 +55,51 @@ const fromIssue = (schema: ZodType, root: unknown, issue: Issue, above: Path): r
   }
   const at = { pointer: pointer(path) };
   const given = valueAt(root, path);
-  if (issue.code === 'invalid_value' && issue.values !== undefined) {
-    const allowed = issue.values.map(String);
-    const near = typeof given === 'string' ? didYouMean(given, allowed) : undefined;
-    const list = `one of ${allowed.join(', ')}`;
-    return [
-      {
-        code: given === undefined ? 'missing' : 'wrong-value',
-        message: given === undefined ? `${name(path)} is missing` : `${name(path)} may not be ${shown(given)}`,
-        mend: near === undefined ? `write ${list}` : `did you mean ${near}? It is ${list}`,
-        ...at,
-      },
-    ];
+  if (issue.code === 'invalid_value' && issue.values !== undefined) return [wrongValue(given, issue.values, path)];
+  return [{ ...complaint(issue, given, path), ...at }];
+};
+
+const WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  int: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'keys with values',
+  record: 'keys with values',
+  null: 'nothing',
+};
+
+const complaint = (issue: Issue, given: unknown, path: Path): Problem => {
+  const own = name(path);
+  if (issue.code === 'invalid_type' && issue.expected !== undefined && issue.message.startsWith('Invalid input')) {
+    const wanted = WORDS[issue.expected] ?? issue.expected;
+    if (given === undefined) return { code: 'missing', message: `${own} is missing`, mend: `add ${own}: it is ${wanted}` };
+    const found = given === null ? 'empty' : shown(given);
+    return { code: 'wrong-type', message: `${own} is ${found}`, mend: `it is ${wanted}` };
   }
-  if (issue.code === 'invalid_type' && given === undefined) {
-    return [
-      {
-        code: 'missing',
-        message: `${name(path)} is missing`,
-        mend: `add ${String(path.at(-1) ?? 'it')}: <${issue.expected ?? 'value'}>`,
-        ...at,
-      },
-    ];
+  if (issue.code === 'too_small' && Array.isArray(given)) {
+    return { code: 'wrong-value', message: `${own} is too short`, mend: `list at least ${String(issue.minimum ?? 1)}` };
   }
-  const mend = typeof issue.params?.['mend'] === 'string' ? { mend: issue.params['mend'] } : {};
-  const message = issue.code === 'custom' ? issue.message : `${name(path)}: ${lower(issue.message)}`;
-  return [{ code: issue.code === 'invalid_type' ? 'wrong-type' : 'wrong-value', message, ...mend, ...at }];
+  if (issue.code === 'too_small' || issue.code === 'too_big') {
+    const bound = issue.code === 'too_small' ? `at least ${String(issue.minimum)}` : `at most ${String(issue.maximum)}`;
+    const unit = typeof given === 'string' ? ' characters' : Array.isArray(given) ? ' entries' : '';
+    return { code: 'wrong-value', message: `${own} may not be ${shown(given)}`, mend: `it is ${bound}${unit}` };
+  }
+  // Our own messages read "what is wrong: what to write".
+  const [what = '', ...mend] = issue.message.split(': ');
+  const message = what.startsWith('is ') ? `${own} ${what}` : `${own}: ${lower(what)}`;
+  return { code: issue.code === 'invalid_type' ? 'wrong-type' : 'wrong-value', message, ...(mend.length > 0 ? { mend: mend.join(': ') } : {}) };
+};
+
+const wrongValue = (given: unknown, values: readonly unknown[], path: Path): Problem => {
+  const allowed = values.map(String);
+  const list = allowed.length === 1 ? `write ${allowed[0]}` : `it is one of ${allowed.join(', ')}`;
+  const at = { pointer: pointer(path) };
+  if (given === undefined) return { code: 'missing', message: `${name(path)} is missing`, mend: list, ...at };
+  const near = typeof given === 'string' ? didYouMean(given, allowed) : undefined;
+  const mend = near === undefined ? list : `did you mean ${near}? ${list.charAt(0).toUpperCase()}${list.slice(1)}`;
+  return { code: 'wrong-value', message: `${name(path)} may not be ${shown(given)}`, mend, ...at };
 };
 
 const unknownKey = (key: string, known: readonly string[], path: Path): Problem => {
