@@ -1,5 +1,6 @@
 // Moves what stands in the WAL into the database. For worker threads.
-import { openForWriting, refuseOurOwn, sizeOf } from './opening.ts';
+import { explained, openForWriting, refuseOurOwn, sizeOf } from './opening.ts';
+import type { SqliteFile } from './opening.ts';
 
 export type CheckpointInput = { readonly path: string; readonly mode: 'PASSIVE' | 'TRUNCATE'; readonly busyMs: number };
 export type Checkpoint = {
@@ -15,12 +16,15 @@ export type Checkpoint = {
 export const checkpoint = ({ path, mode, busyMs }: CheckpointInput): Checkpoint => {
   refuseOurOwn(path);
   const walBefore = sizeOf(`${path}-wal`) ?? 0;
-  const file = openForWriting(path, busyMs);
+  let file: SqliteFile | null = null;
   try {
+    file = openForWriting(path, busyMs);
     const [row] = file.pragma(`wal_checkpoint(${mode})`) as ReadonlyArray<{ busy: number; log: number; checkpointed: number }>;
     const walAfter = sizeOf(`${path}-wal`) ?? 0;
     return { busy: row?.busy === 1, logFrames: Math.max(0, row?.log ?? 0), frames: Math.max(0, row?.checkpointed ?? 0), walBefore, walAfter };
+  } catch (error) {
+    throw explained(error, path);
   } finally {
-    file.close();
+    file?.close();
   }
 };

@@ -1,7 +1,8 @@
 // Who holds a SQLite file and how: the kernel's lock table read with SQLite's lock bytes in mind. For worker threads.
 import { describeProcess, fileKey, knowsLocks, locksOn, openFilesOf, pids, readLocks } from '../kernel.ts';
 import type { FileKey, KernelLock, ProcessInfo } from '../kernel.ts';
-import { isBusy, openForWriting } from './opening.ts';
+import { explained, isBusy, openForWriting } from './opening.ts';
+import type { SqliteFile } from './opening.ts';
 
 // https://sqlite.org/src: os_unix.c and wal.c fix these bytes for all versions of the file format.
 const PENDING = 0x4000_0000;
@@ -75,16 +76,17 @@ export const holderKey = (holder: Pick<Holder, 'pid' | 'startTicks'>): string =>
 
 /** Waits up to `busyMs` for the write lock and gives it back at once; null when it was to be had, else SQLite's words. */
 export const tryWriteLock = ({ path, busyMs, exclusive }: { readonly path: string; readonly busyMs: number; readonly exclusive: boolean }): string | null => {
-  const file = openForWriting(path, busyMs);
+  let file: SqliteFile | null = null;
   try {
+    file = openForWriting(path, busyMs);
     file.exec(exclusive ? 'BEGIN EXCLUSIVE' : 'BEGIN IMMEDIATE');
     file.exec('ROLLBACK');
     return null;
   } catch (error) {
     if (isBusy(error)) return (error as Error).message;
-    throw error;
+    throw explained(error, path);
   } finally {
-    file.close();
+    file?.close();
   }
 };
 

@@ -30,6 +30,14 @@ export const sqliteCode = (error: unknown): string => {
 
 export const isBusy = (error: unknown): boolean => /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error));
 
+/** What SQLite's refusal means for a step: nothing was changed by the statement that it refused. */
+export const explained = (error: unknown, path: string): unknown => {
+  const code = sqliteCode(error);
+  if (code === '') return error;
+  const kind = /^SQLITE_(BUSY|LOCKED|NOMEM|INTERRUPT|PROTOCOL|CANTOPEN)/.test(code) ? 'retryable' : 'permanent';
+  return new ActionError(kind, `${path}: ${(error as Error).message} (${code})`, { cause: error });
+};
+
 /**
  * Our own open database must not be touched: closing any descriptor of a file drops every lock that this process holds
  * on it.

@@ -1,0 +1,3 @@
+import { switching } from './switching.ts';
+
+export default switching(false, { summary: 'Clears a degraded mode.', undo: 'degrade.set with the same mode' });
