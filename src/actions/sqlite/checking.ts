@@ -1,7 +1,7 @@
 // The six layers in which a SQLite file is looked at, each of which tells another way of being broken. For worker threads.
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { findHolders, tryWriteLock } from './locking.ts';
-import { integrityFindings, isBusy, openForReading, refuseOurOwn, sizeOf, sqliteCode } from './opening.ts';
+import { integrityFindings, isBusy, isPassing, openForReading, refuseOurOwn, sizeOf } from './opening.ts';
 import type { Integrity, SqliteFile } from './opening.ts';
 
 export const LAYERS = ['exists', 'readable', 'opens', 'integrity', 'query', 'wal_size'] as const;
@@ -19,8 +19,6 @@ export type CheckReport = {
   readonly pages: number;
 };
 
-const PASSING = /^SQLITE_(BUSY|LOCKED|NOMEM|INTERRUPT|PROTOCOL|CANTOPEN)/;
-
 export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): CheckReport => {
   const figures = { sizeBytes: sizeOf(path) ?? 0, walBytes: sizeOf(`${path}-wal`) ?? 0, pages: 0 };
   const fail = (failed: Layer, error: string, about: { locked?: boolean; passing?: boolean } = {}): CheckReport => ({
@@ -31,7 +29,7 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
     ...figures,
   });
   const failBy = (layer: Layer, error: unknown): CheckReport =>
-    fail(layer, (error as Error).message, { locked: isBusy(error), passing: PASSING.test(sqliteCode(error)) });
+    fail(layer, (error as Error).message, { locked: isBusy(error), passing: isPassing(error) });
 
   if (sizeOf(path) === null) return fail('exists', `${path} does not exist`);
   if (!lstatSync(path).isFile()) return fail('readable', `${path} is not a plain file`);

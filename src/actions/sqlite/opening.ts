@@ -30,6 +30,9 @@ export const sqliteCode = (error: unknown): string => {
 
 export const isBusy = (error: unknown): boolean => /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error));
 
+/** It says nothing about the file: a lock, a lack of memory or descriptors, a folder that cannot be reached just now. */
+export const isPassing = (error: unknown): boolean => /^SQLITE_(BUSY|LOCKED|NOMEM|INTERRUPT|PROTOCOL|CANTOPEN)/.test(sqliteCode(error));
+
 /** What SQLite's refusal means for a step: nothing was changed by the statement that it refused. */
 export const explained = (error: unknown, path: string): unknown => {
   const code = sqliteCode(error);

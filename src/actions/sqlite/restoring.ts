@@ -7,7 +7,7 @@ import { listBackups, stamp } from './backups.ts';
 import { copyPlainFile, keepAs, needSpace, removeWithCompanions, takeOver } from './files.ts';
 import { findHolders } from './locking.ts';
 import type { Holder } from './locking.ts';
-import { companions, isBusy, openForReading, openForWriting, integrityFindings, refuseOurOwn, sizeOf, syncFile, syncFolder, syncFolderOf, unsound } from './opening.ts';
+import { companions, isBusy, isPassing, openForReading, openForWriting, integrityFindings, refuseOurOwn, sizeOf, syncFile, syncFolder, syncFolderOf, unsound } from './opening.ts';
 import { nameHolders } from './shown-holder.ts';
 
 export type RestoreInput = { readonly path: string; readonly backups: string; readonly at: number; readonly allowOpen: boolean; readonly evenIfHealthy: boolean };
@@ -42,6 +42,7 @@ const stateOfOld = (path: string): string | null => {
     }
   } catch (error) {
     if (isBusy(error)) throw new ActionError('retryable', `${path} is locked, so it cannot be told whether it is broken; mend: sqlite.release-lock first`);
+    if (isPassing(error)) throw new ActionError('retryable', `${path} cannot be opened just now (${(error as Error).message}), which is no sign of damage; mend: look at the rights of its folder and at the open files of amends`);
     return (error as Error).message;
   }
 };
