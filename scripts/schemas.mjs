@@ -3,7 +3,10 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 
-const SCHEMAS = [{ file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' }];
+const SCHEMAS = [
+  { file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' },
+  { file: 'runbook.schema.json', module: 'runbook/schema.js', make: 'runbookJsonSchema' },
+];
 
 const folder = new URL('../schemas/', import.meta.url);
 const check = process.argv.includes('--check');
@@ -16,10 +19,10 @@ for (const { file, module, make } of SCHEMAS) {
   const before = await readFile(at, 'utf8').catch(() => '');
   if (before === text) continue;
   if (check) {
-    console.error(`schemas/${file} is out of date: npm run schemas`);
+    process.stderr.write(`schemas/${file} is out of date: npm run schemas\n`);
     process.exitCode = 1;
   } else {
     await writeFile(at, text);
-    console.log(`schemas/${file} written`);
+    process.stdout.write(`schemas/${file} written\n`);
   }
 }

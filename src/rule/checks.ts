@@ -8,6 +8,7 @@ import { factKey, nearest } from './conditions.ts';
 import type { ConditionNode, FactNode, Report, Scalar } from './conditions.ts';
 import { splitFact } from './fact.ts';
 import type { KnownFact } from './fact.ts';
+import type { OperatorName } from './schema.ts';
 import type { Place } from './source.ts';
 
 export type KnownFacts = ReadonlyMap<string, KnownFact>;
@@ -175,26 +176,16 @@ const checkTexts = (node: FactNode, fact: KnownFact, values: readonly Scalar[], 
     report(at, 'bad-value', `"${operator}" with an empty text says nothing`, 'use exists, or write the text');
 };
 
+const POSITIVE: ReadonlySet<OperatorName> = new Set(['equal', 'in', 'startsWith', 'endsWith', 'contains', 'cidr']);
+
 /** Texts that no alert has: a pattern that matches them matches anything. */
 const IMPROBABLE = ['', '\u{1F9CA}9f1c', 'zq-\u0007-41'];
 
 const isPositive = (node: FactNode): boolean => {
   if (!(node.fact === 'alertname' || node.fact === 'component' || node.fact.startsWith('label.'))) return false;
-  switch (node.operator) {
-    case 'equal':
-    case 'in':
-    case 'startsWith':
-    case 'endsWith':
-    case 'contains':
-    case 'cidr':
-      return true;
-    case 'matches': {
-      const pattern = compilePattern(String(node.value));
-      return 'matches' in pattern && !IMPROBABLE.some((text) => pattern.matches(text));
-    }
-    default:
-      return false;
-  }
+  if (node.operator !== 'matches') return POSITIVE.has(node.operator);
+  const pattern = compilePattern(String(node.value));
+  return 'matches' in pattern && !IMPROBABLE.some((text) => pattern.matches(text));
 };
 
 /** True when no alert can match without having a certain alertname, label or component. */

@@ -56,7 +56,9 @@ export const createReport = (): { readonly report: Report; readonly problems: Pr
 export const nearest = (word: string, known: readonly string[]): string => {
   const guess = didYouMean(word, known);
   if (guess !== undefined) return `did you mean "${guess}"?`;
-  return known.length <= 20 ? `known are: ${known.join(', ')}` : 'see docs for what is known';
+  return known.length <= 20
+    ? `known are: ${known.join(', ')}`
+    : `nothing of that name is among the ${known.length} that are known`;
 };
 
 const PATH_MEND = 'remove it; facts are flat: a label is "label.<name>", an annotation "annotation.<name>"';

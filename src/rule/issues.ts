@@ -24,21 +24,21 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
 /** Every issue outside of the conditions, in the order of the file. Those inside have their own, clearer, reader. */
 export const problemsOf = (source: Source, issues: readonly Issue[], withConditions: boolean): Problem[] =>
   issues
-    .flatMap((issue) => flatten(issue, [], source))
+    .flatMap((issue) => flatten(issue, []))
     .filter(({ path }) => withConditions || path[0] !== 'conditions')
     .flatMap(({ issue, path }) => tell(source, issue, path));
 
 type Placed = { readonly issue: Issue; readonly path: Path };
 
 /** A union reports every alternative: those that fit the kind of value best are meant. */
-const flatten = (issue: Issue, above: Path, source: Source): Placed[] => {
+const flatten = (issue: Issue, above: Path): Placed[] => {
   const path = [...above, ...(issue.path as (string | number)[])];
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [{ issue, path }];
   const fitting = issue.errors.filter(
     (branch) => !branch.some((inner) => inner.path.length === 0 && inner.code === 'invalid_type'),
   );
   if (fitting.length !== 1) return [{ issue, path }];
-  return (fitting[0] ?? []).flatMap((inner) => flatten(inner, path, source));
+  return (fitting[0] ?? []).flatMap((inner) => flatten(inner, path));
 };
 
 const valueAt = (root: unknown, path: Path): unknown => {
@@ -51,12 +51,15 @@ const valueAt = (root: unknown, path: Path): unknown => {
   return value;
 };
 
+/** Objects from a file have no prototype, so String() would throw. */
+const wordOf = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+
 const knownKeys = (source: Source, path: Path): readonly string[] => {
   const named = path.filter((part) => typeof part === 'string');
   const last = named.at(-1) ?? '';
   if (last !== 'params') return KEYS[last] ?? [];
   const type = valueAt(source.value, ['event', 'type']);
-  return KEYS[String(type)] ?? [];
+  return KEYS[wordOf(type)] ?? [];
 };
 
 const problemAt = (source: Source, path: Path, code: string, message: string, mend: string | undefined): Problem => ({
@@ -91,7 +94,7 @@ const tell = (source: Source, issue: Issue, path: Path): Problem[] => {
     case 'invalid_union':
       if (value === undefined) return [at('missing-key', `${name} is missing`)];
       if (path.join('.') === 'event.type')
-        return [at('unknown-event', `Unknown event type ${JSON.stringify(value)}`, nearest(String(value), EVENTS))];
+        return [at('unknown-event', `Unknown event type ${JSON.stringify(value)}`, nearest(wordOf(value), EVENTS))];
       return [
         at(
           'bad-value',
@@ -104,9 +107,15 @@ const tell = (source: Source, issue: Issue, path: Path): Problem[] => {
     case 'invalid_value': {
       const known = issue.values.map(String);
       if (value === undefined) return [at('missing-key', `${name} is missing`, `one of: ${known.join(', ')}`)];
-      return [at('bad-value', `${name} may not be ${JSON.stringify(value)}`, nearest(String(value), known))];
+      return [at('bad-value', `${name} may not be ${JSON.stringify(value)}`, nearest(wordOf(value), known))];
     }
-    default:
+    case 'too_small':
+    case 'too_big':
+    case 'invalid_format':
+    case 'not_multiple_of':
+    case 'invalid_key':
+    case 'invalid_element':
+    case 'custom':
       return [at('bad-value', `${name}: ${issue.message}`)];
   }
 };

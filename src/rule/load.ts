@@ -59,7 +59,14 @@ export const loadRules = (files: readonly TextFile[], context: RuleContext): Loa
     if (typeof name === 'string') places.set(name, file.file);
     if (rule !== null) rules.push(rule);
   }
-  return { rules, problems };
+  return { rules, problems: problems.toSorted(byPlace) };
+};
+
+/** As a reader goes through the files. */
+const byPlace = (left: Problem, right: Problem): number => {
+  const [one, other] = [left.file ?? '', right.file ?? ''];
+  if (one !== other) return one < other ? -1 : 1;
+  return (left.line ?? 0) - (right.line ?? 0) || (left.column ?? 0) - (right.column ?? 0);
 };
 
 const inOrder = (files: readonly TextFile[]): readonly TextFile[] =>

@@ -235,4 +235,4 @@ export type LimitsText = z.infer<typeof limits>;
 
 /** JSON Schema for editors, as schemas/rule.schema.json has it. */
 export const ruleJsonSchema = (): Record<string, unknown> =>
-  z.toJSONSchema(ruleFile, { target: 'draft-7', io: 'input' }) as Record<string, unknown>;
+  z.toJSONSchema(ruleFile, { target: 'draft-7', io: 'input' });

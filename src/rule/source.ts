@@ -150,6 +150,10 @@ const parse = (text: string, offsets: Map<string, number>): Json => {
   const string = (): string => {
     STRING.lastIndex = at;
     const match = STRING.exec(text);
+    if (match === null && text[at] === '"') {
+      const mend = 'close it with "; write \\n for a line break and \\\\ for a backslash';
+      throw new SyntaxProblem(at, 'Not JSON: the text that begins here does not end on its line', 'bad-json', mend);
+    }
     if (match === null) throw unexpected('a string in double quotes');
     at = STRING.lastIndex;
     return JSON.parse(match[0]) as string;
