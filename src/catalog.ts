@@ -212,7 +212,7 @@ const readBounded = async (path: string, file: string): Promise<Result<SourceFil
       await handle.close();
     }
   } catch (error) {
-    const encoding = error instanceof TypeError;
+    const encoding = (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
     const message = encoding
       ? 'the file is not UTF-8'
       : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;

@@ -1,6 +1,5 @@
 // What a runbook file may say, key by key: the source of schemas/runbook.schema.json and of every refusal of a wrong shape.
 import { z } from 'zod';
-import { parseDuration } from '../base/duration.ts';
 import type { Json } from '../base/json.ts';
 
 /** An id that CEL and templates can name with a dot. */
@@ -8,15 +7,12 @@ export const ID = /^[a-z][a-z0-9_]*$/;
 
 const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
 
+const DURATION = /^(?:0|(?=\d)(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?)$/;
+const NO_DURATION = 'is not a duration: write it as text with a unit, like 30s, 5m or 1h30m';
 const duration = z
-  .string({
-    error: (issue) =>
-      issue.input === undefined ? undefined : 'is not a duration: write it as text with a unit, like 30s, 5m or 1h30m',
-  })
-  .refine((text) => parseDuration(text) !== undefined, {
-    error: 'is not a duration: write it with a unit, like 30s, 5m or 1h30m',
-  })
-  .describe('A duration as Prometheus writes it: 500ms, 30s, 5m, 1h30m, 1d.');
+  .string({ error: (issue) => (issue.input === undefined ? undefined : NO_DURATION) })
+  .regex(DURATION, { error: NO_DURATION })
+  .meta({ id: 'runbook_duration', description: 'A duration as Prometheus writes it: 500ms, 30s, 5m, 1h30m, 1d.' });
 
 const id = z
   .string()
@@ -49,27 +45,31 @@ const call = {
     .describe('May be done twice without harm. Required on every step that changes or destroys something.'),
 };
 
-const sideStep = z.strictObject({ id: id.optional(), ...call, if: condition.optional() });
-const actionStep = z.strictObject({
-  id,
-  ...call,
-  if: condition.optional(),
-  continue_on_error: z.boolean().optional(),
-  undo: sideStep
-    .optional()
-    .describe('Undoes this step after a failure; its templates also know `undo`, what the step kept for it.'),
-  probe: sideStep
-    .optional()
-    .describe(
-      'A read-only check that settles the step when a crash left it unknown: its success means the effect happened.',
-    ),
-});
+const sideStep = z
+  .strictObject({ id: id.optional(), ...call, if: condition.optional() })
+  .meta({ id: 'runbook_side_step' });
+const actionStep = z
+  .strictObject({
+    id,
+    ...call,
+    if: condition.optional(),
+    continue_on_error: z.boolean().optional(),
+    undo: sideStep
+      .optional()
+      .describe('Undoes this step after a failure; its templates also know `undo`, what the step kept for it.'),
+    probe: sideStep
+      .optional()
+      .describe(
+        'A read-only check that settles the step when a crash left it unknown: its success means the effect happened.',
+      ),
+  })
+  .meta({ id: 'runbook_action_step' });
 const approvalStep = z.strictObject({
   id,
   if: condition.optional(),
   approve: z.strictObject({ question: text, expires: duration.optional() }),
 });
-const step = z.union([actionStep, approvalStep]);
+const step = z.union([actionStep, approvalStep]).meta({ id: 'runbook_step' });
 
 const actionCheck = z.strictObject({
   uses: call.uses,
@@ -90,12 +90,14 @@ const queryCheck = z.strictObject({
   within: duration.optional(),
 });
 
-const aftermath = z.strictObject({
-  steps: z.array(actionStep).max(100).optional(),
-  degrade: text.optional(),
-  clear: text.optional(),
-  escalate: severity.optional(),
-});
+const aftermath = z
+  .strictObject({
+    steps: z.array(actionStep).max(100).optional(),
+    degrade: text.optional(),
+    clear: text.optional(),
+    escalate: severity.optional(),
+  })
+  .meta({ id: 'runbook_aftermath' });
 
 const input = z.strictObject({
   type: z.enum(['string', 'number', 'boolean', 'duration', 'list']),
@@ -147,4 +149,4 @@ export type InputDocument = z.infer<typeof input>;
 
 /** For editors: `schemas/runbook.schema.json`. */
 export const runbookJsonSchema = (): Record<string, unknown> =>
-  z.toJSONSchema(runbookSchema, { target: 'draft-2020-12', io: 'input' }) as Record<string, unknown>;
+  z.toJSONSchema(runbookSchema, { target: 'draft-7', io: 'input' }) as Record<string, unknown>;

@@ -74,7 +74,8 @@ const complaint = (issue: Issue, given: unknown, path: Path): Problem => {
   const own = name(path);
   if (issue.code === 'invalid_type' && issue.expected !== undefined && issue.message.startsWith('Invalid input')) {
     const wanted = WORDS[issue.expected] ?? issue.expected;
-    if (given === undefined) return { code: 'missing', message: `${own} is missing`, mend: `add ${own}: it is ${wanted}` };
+    if (given === undefined)
+      return { code: 'missing', message: `${own} is missing`, mend: `add ${own}: it is ${wanted}` };
     const found = given === null ? 'empty' : shown(given);
     return { code: 'wrong-type', message: `${own} is ${found}`, mend: `it is ${wanted}` };
   }
@@ -89,7 +90,11 @@ const complaint = (issue: Issue, given: unknown, path: Path): Problem => {
   // Our own messages read "what is wrong: what to write".
   const [what = '', ...mend] = issue.message.split(': ');
   const message = what.startsWith('is ') ? `${own} ${what}` : `${own}: ${lower(what)}`;
-  return { code: issue.code === 'invalid_type' ? 'wrong-type' : 'wrong-value', message, ...(mend.length > 0 ? { mend: mend.join(': ') } : {}) };
+  return {
+    code: issue.code === 'invalid_type' ? 'wrong-type' : 'wrong-value',
+    message,
+    ...(mend.length > 0 ? { mend: mend.join(': ') } : {}),
+  };
 };
 
 const wrongValue = (given: unknown, values: readonly unknown[], path: Path): Problem => {

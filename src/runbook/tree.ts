@@ -57,7 +57,8 @@ type Walk = {
 export const inspect = (ast: ASTNode, scope: Walk['scope']): Inspection => {
   const walk: Walk = { scope, problems: [], roots: new Set(), calls: new Set(), comparisons: [] };
   visit(ast, walk, new Set(), 0);
-  return walk;
+  const once = new Map(walk.problems.map((problem) => [problem.message, problem]));
+  return { ...walk, problems: [...once.values()] };
 };
 
 const visit = (node: ASTNode, walk: Walk, bound: ReadonlySet<string>, loops: number): void => {

@@ -31,7 +31,7 @@ export const knownActions: KnownActions = new Map([
     'command.run',
     action(
       'change',
-      { command: z.string(), args: z.array(z.string()).optional(), env: z.record(z.string(), z.string()).optional() },
+      { argv: z.tuple([z.string()], z.string()), env: z.record(z.string(), z.string()).optional() },
       { stdout: 'text', exit_code: 'number' },
     ),
   ],
@@ -43,8 +43,5 @@ export const knownActions: KnownActions = new Map([
       { status: 'HTTP status', body: 'parsed or text' },
     ),
   ],
-  [
-    'notify.send',
-    action('change', { title: z.string(), body: z.string().optional() }),
-  ],
+  ['notify.send', action('change', { title: z.string(), body: z.string().optional() })],
 ]);

@@ -35,11 +35,15 @@ guide: |
 `;
 
 const context = { actions: knownActions, degradedModes: new Set(['redis_unavailable']) };
-const load = (text: string, file = 'runbooks/redis/reconnect.yaml'): { runbook: Runbook | undefined; problems: string[] } => {
+const load = (
+  text: string,
+  file = 'runbooks/redis/reconnect.yaml',
+): { runbook: Runbook | undefined; problems: string[] } => {
   const loaded = loadRunbooks([{ file, text }], context);
   return { runbook: [...loaded.runbooks.values()][0], problems: loaded.problems.map(formatProblem) };
 };
-const minimal = (more: string): string => `version: 1\nsummary: A runbook.\nverify: [{ uses: redis.ping, with: { url: "redis://h" } }]\n${more}`;
+const minimal = (more: string): string =>
+  `version: 1\nsummary: A runbook.\nverify: [{ uses: redis.ping, with: { url: "redis://h" } }]\n${more}`;
 
 describe('loadRunbooks', () => {
   it("reads the design's own example, named by its path and with every default put in", () => {
@@ -69,7 +73,14 @@ describe('loadRunbooks', () => {
       probe: null,
       effect: 'read',
     });
-    expect(runbook?.verify[0]).toMatchObject({ type: 'action', need: 3, of: 5, every: 2_000, hold: 10_000, expect: null });
+    expect(runbook?.verify[0]).toMatchObject({
+      type: 'action',
+      need: 3,
+      of: 5,
+      every: 2_000,
+      hold: 10_000,
+      expect: null,
+    });
     expect(Object.isFrozen(runbook?.steps)).toBe(true);
   });
 
@@ -99,11 +110,21 @@ verify:
     expect(problems).toEqual([]);
     const [ask, restore] = runbook?.steps ?? [];
     expect(ask !== undefined && isApproval(ask) && ask.approve.expires).toBe(1_200_000);
-    expect(restore).toMatchObject({ effect: 'destroy', undo: { id: 'restore', effect: 'destroy' }, probe: { id: 'restore', effect: 'read' } });
+    expect(restore).toMatchObject({
+      effect: 'destroy',
+      undo: { id: 'restore', effect: 'destroy' },
+      probe: { id: 'restore', effect: 'read' },
+    });
     expect(runbook?.effect).toBe('destroy');
     expect(runbook?.timeout).toBe(300_000);
     expect(runbook?.verify).toEqual([
-      { type: 'query', query: 'up{job="x"}', comparison: { operator: 'equal', value: 1 }, on: 'target', within: 30_000 },
+      {
+        type: 'query',
+        query: 'up{job="x"}',
+        comparison: { operator: 'equal', value: 1 },
+        on: 'target',
+        within: 30_000,
+      },
     ]);
   });
 
@@ -113,9 +134,17 @@ verify:
   });
 
   it('checks what is written out and leaves what a template may turn into to the time of the run', () => {
-    const wrong = load(minimal('steps: [{ id: a, uses: redis.kill-clients, idempotent: true, with: { url: "${{ connect.url }}", idle_over: 5m, max_share: "${{ connect.share }}" } }]'));
+    const wrong = load(
+      minimal(
+        'steps: [{ id: a, uses: redis.kill-clients, idempotent: true, with: { url: "${{ connect.url }}", idle_over: 5m, max_share: "${{ connect.share }}" } }]',
+      ),
+    );
     expect(wrong.problems).toEqual([]);
-    const literal = load(minimal('steps: [{ id: a, uses: redis.kill-clients, idempotent: true, with: { url: "${{ connect.url }}", idle_over: 5m, max_share: 7 } }]'));
+    const literal = load(
+      minimal(
+        'steps: [{ id: a, uses: redis.kill-clients, idempotent: true, with: { url: "${{ connect.url }}", idle_over: 5m, max_share: 7 } }]',
+      ),
+    );
     expect(literal.problems.join()).toContain('/steps/0/with/max_share');
   });
 
@@ -124,23 +153,35 @@ verify:
   - id: first
     uses: command.run
     idempotent: true
-    with: { command: /usr/bin/logger, args: ["\${{ steps.second.outputs.stdout }}"] }
-    undo: { uses: command.run, idempotent: true, with: { command: /usr/bin/logger, args: ["\${{ steps.first.outputs.stdout }}"] } }
+    with: { argv: [/usr/bin/logger, "\${{ steps.second.outputs.stdout }}"] }
+    undo: { uses: command.run, idempotent: true, with: { argv: [/usr/bin/logger, "\${{ steps.first.outputs.stdout }}"] } }
   - { id: second, uses: redis.ping, with: { url: x } }
 `;
     expect(load(minimal(steps)).problems).toEqual([expect.stringContaining('steps.second comes later')]);
   });
 
   it('C4: refuses an interpreter as soon as an argument comes from outside', () => {
-    for (const command of ['/bin/sh', '/usr/bin/python3.11', '/usr/bin/env', '/usr/bin/find', '/usr/bin/ssh', '/usr/bin/sudo']) {
-      const step = (argument: string): string => minimal(`steps: [{ id: a, uses: command.run, idempotent: true, with: { command: ${command}, args: ["${argument}"] } }]`);
+    for (const command of [
+      '/bin/sh',
+      '/usr/bin/python3.11',
+      '/usr/bin/env',
+      '/usr/bin/find',
+      '/usr/bin/ssh',
+      '/usr/bin/sudo',
+    ]) {
+      const step = (argument: string): string =>
+        minimal(`steps: [{ id: a, uses: command.run, idempotent: true, with: { argv: [${command}, "${argument}"] } }]`);
       expect(load(step('${{ alert.labels.path }}')).problems).toEqual([expect.stringContaining('[interpreter]')]);
       expect(load(step('/opt/fixed')).problems).toEqual([]);
     }
   });
 
   it('tells all that is wrong with a file at once', () => {
-    const { problems } = load(minimal('steps:\n  - { id: a, uses: redis.pin, with: { url: x } }\n  - { id: a, uses: redis.kill-clients, with: { url: x } }\non_failure: { degrade: redis_gone }'));
+    const { problems } = load(
+      minimal(
+        'steps:\n  - { id: a, uses: redis.pin, with: { url: x } }\n  - { id: a, uses: redis.kill-clients, with: { url: x } }\non_failure: { degrade: redis_gone }',
+      ),
+    );
     expect(problems.map((problem) => /\[([\w-]+)\]/.exec(problem)?.[1]).toSorted()).toEqual([
       'duplicate-step',
       'idempotent-missing',
