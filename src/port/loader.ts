@@ -8,10 +8,9 @@ export const loadByName = async <T>(folder: URL, nested: boolean): Promise<Reado
     const names = (await readdir(at))
       .filter((name) => /^[a-z0-9]+(?:[._-][a-z0-9]+)*\.(ts|js)$/.test(name) && !name.endsWith('.d.ts'))
       .toSorted();
-    const modules = await Promise.all(
-      names.map(async (name) => [name, (await import(new URL(name, at).href)) as { default?: T }] as const),
-    );
-    for (const [name, module] of modules) {
+    for (const name of names) {
+      // One after the other: Jest's module loader does not take imports at once that share a module.
+      const module = (await import(new URL(name, at).href)) as { default?: T };
       if (module.default !== undefined) found.push([`${prefix}${name.replace(/\.(ts|js)$/, '')}`, module.default]);
     }
   };
