@@ -102,8 +102,13 @@ const parseText = (env: Environment, text: string): Result<Parsed> => {
   }
 };
 
+// One scope serves all conditions of a runbook, and an environment is dear to make.
+const environments = new WeakMap<Scope, Environment>();
+
 /** The same names with the types that the runbook declares, so that `==` between unlike types is found at load. */
 const typed = (scope: Scope): Environment => {
+  const known = environments.get(scope);
+  if (known !== undefined) return known;
   const made = new Environment(OPTIONS);
   const types = { string: 'string', duration: 'string', boolean: 'bool', list: 'list', number: 'dyn' } as const;
   const inputs = Object.entries(scope.inputs).map(([name, input]) => [name, types[input.type]] as const);
@@ -120,6 +125,7 @@ const typed = (scope: Scope): Environment => {
   made.registerVariable('run', 'map<string, dyn>');
   made.registerFunction('failed(): bool', () => false);
   made.registerFunction('always(): bool', () => true);
+  environments.set(scope, made);
   return made;
 };
 

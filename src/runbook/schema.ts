@@ -45,9 +45,7 @@ const call = {
     .describe('May be done twice without harm. Required on every step that changes or destroys something.'),
 };
 
-const sideStep = z
-  .strictObject({ id: id.optional(), ...call, if: condition.optional() })
-  .meta({ id: 'runbook_side_step' });
+const sideStep = z.strictObject({ ...call, if: condition.optional() }).meta({ id: 'runbook_side_step' });
 const actionStep = z
   .strictObject({
     id,

@@ -47,6 +47,7 @@ export const buildActionStep = (building: Building, document: ActionStepDocument
   };
 };
 
+/** Has no id of its own: it is the undo, or the probe, of the step that it belongs to. */
 const side = (
   building: Building,
   document: SideStepDocument,
@@ -54,7 +55,7 @@ const side = (
   at: At,
   place: 'undo' | 'check',
 ): ActionStep => ({
-  ...buildCall(building, document, document.id ?? id, at, place),
+  ...buildCall(building, document, id, at, place),
   continueOnError: false,
   undo: null,
   probe: null,
