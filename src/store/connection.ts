@@ -23,6 +23,7 @@ export const openConnection = (file: string, clock: Clock, options: { readonly w
     }
     database.pragma('synchronous = full');
     database.pragma('foreign_keys = on');
+    database.pragma('recursive_triggers = on');
     database.pragma('temp_store = memory');
     database.pragma('cache_size = -8000');
     expectPragma(database, 'synchronous', FULL);

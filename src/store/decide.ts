@@ -14,8 +14,9 @@ const INSERT = `insert into decisions (id, at, origin, reason, caller, alert_id,
   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const MARK_DECIDED = 'update alerts set decided = 1 where id = ? and decided = 0';
 
-/** Requests between two turns of the event loop: about 10 ms when they were settled before. */
+/** Settled requests between two turns of the event loop, about 10 ms; an admission takes as long as some dozens of them. */
 const SLICE = 250;
+const ADMISSION = 50;
 
 /** Within an open transaction; `now` is the effective one. */
 export const decideAll = async (
@@ -26,9 +27,13 @@ export const decideAll = async (
   admit: Admit,
 ): Promise<readonly Decided[]> => {
   const decided: Decided[] = [];
+  let sinceTurn = 0;
   for (const request of requests) {
     decided.push(alreadyDecided(statements, request) ?? (await decideOne(queries, statements, request, now, admit)));
-    if (decided.length % SLICE === 0) await nextTurn();
+    sinceTurn += 1 + request.wishes.length * ADMISSION;
+    if (sinceTurn < SLICE) continue;
+    sinceTurn = 0;
+    await nextTurn();
   }
   return decided;
 };

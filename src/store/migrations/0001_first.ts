@@ -32,6 +32,7 @@ export const first = {
       next_evaluation_at integer, backoff integer not null default 0, catalog_digest text
     ) strict`,
     `create unique index episodes_open on episodes (key) where state <> 'closed'`,
+    `create index episodes_open_component on episodes (component) where state <> 'closed'`,
     `create index episodes_firing on episodes (component, target) where state = 'firing'`,
     `create index episodes_due on episodes (next_evaluation_at) where state = 'firing' and next_evaluation_at is not null`,
     `create index episodes_opened on episodes (opened_at, id)`,
@@ -133,5 +134,8 @@ export const first = {
     ) strict`,
     `create index audit_at on audit (at, seq)`,
     ...appendOnly('audit'),
+    // An INSERT OR REPLACE deletes without the trigger above.
+    `create trigger audit_in_order before insert on audit when new.seq <> coalesce((select max(seq) from audit), 0) + 1
+      begin select raise(abort, 'audit is append-only'); end`,
   ],
 } as const;

@@ -22,7 +22,7 @@ const auditing = (openStore: OpenStore): void => {
       const store = await openStore(heldClock());
       const notice = { type: 'notify', id: 'twice', topic: 't', receiver: null, severity: null, component: null, target: null, runId: null, title: '', body: '' } as const;
       await store.write([told('a'), notice], START);
-      await expect(store.write([told('b'), notice], START)).rejects.toThrow();
+      await expect(store.write([told('b'), notice], START)).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
       await store.write([told('c')], START);
       expect((await store.list('audit', everything)).items.map((row) => [row.seq, row.subject])).toEqual([
         [2, 'c'],

@@ -89,7 +89,7 @@ const deciding = (openStore: OpenStore): void => {
       const store = await openStore(heldClock());
       const good = requestOf();
       const bad = requestOf({ writes: [{ type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) }, { type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) }] });
-      await expect(store.decide([good, bad], START, admitAlways)).rejects.toThrow();
+      await expect(store.decide([good, bad], START, admitAlways)).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
       expect(await store.decision(good.id)).toBeNull();
       expect(await store.activeRuns()).toEqual([]);
       expect(await store.attempts({ component: null, ledger: 'live', since: 0 })).toEqual([]);

@@ -87,7 +87,7 @@ const receiving = (openStore: OpenStore): void => {
       const store = await openStore(heldClock());
       const good = deliveryOf([{}]);
       const twice = alertOf();
-      await expect(store.receive([good, { ...deliveryOf([]), alerts: [twice, twice] }])).rejects.toThrow();
+      await expect(store.receive([good, { ...deliveryOf([]), alerts: [twice, twice] }])).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
       expect(await store.undecided(10)).toEqual([]);
       expect(await store.delivery(good.id)).toBeNull();
       await store.receive([good]);

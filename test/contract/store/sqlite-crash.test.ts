@@ -1,0 +1,82 @@
+// Processes that race for one file, and processes that are killed while they write to it.
+import { describe, expect, it } from '@jest/globals';
+import Database from 'better-sqlite3';
+import { join } from 'node:path';
+import { systemClock } from '../../../src/base/clock.ts';
+import { openSqliteStore } from '../../../src/store/sqlite.ts';
+import { startChild } from './children.ts';
+import { everything, ids, newFolder, silentLog } from './given.ts';
+
+const open = (folder: string) => openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
+
+const rows = (folder: string, query: string): unknown[] => {
+  const database = new Database(join(folder, 'amends.db'), { readonly: true });
+  try {
+    return database.prepare(query).pluck().all();
+  } finally {
+    database.close();
+  }
+};
+
+describe('processes on one file', () => {
+  it('admit exactly the cap when four of them race for it (I1)', async () => {
+    const folder = newFolder();
+    await (await open(folder)).close();
+    const children = Array.from({ length: 4 }, () => startChild(['race', folder, 100, 200]));
+    const told = await Promise.all(children.map((child) => child.hears('admitted')));
+    await Promise.all(children.map((child) => child.ended));
+    expect(told.reduce((sum, message) => sum + Number(message['admitted']), 0)).toBe(200);
+    expect(rows(folder, `select count(*) from attempts`)).toEqual([200]);
+    expect(rows(folder, `select count(*) from runs`)).toEqual([200]);
+    expect(rows(folder, `select reason || ' ' || count(*) from decisions group by reason order by 1`)).toEqual(['admitted 200', 'attempts_used_up 200']);
+    const store = await open(folder);
+    expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 200 });
+    await store.close();
+  }, 60_000);
+});
+
+describe('kill -9', () => {
+  it('while receiving: what was acknowledged is there, and every delivery is whole or absent (F1, I9)', async () => {
+    const folder = newFolder();
+    const acknowledged: unknown[] = [];
+    const sent: unknown[] = [];
+    for (const turn of [1, 2, 3, 5, 8, 13, 21, 34]) {
+      const child = startChild(['receive', folder, 2_000]);
+      await child.hears('turn', (told) => Number(told['turn']) >= turn);
+      child.process.kill('SIGKILL');
+      expect(await child.ended).toMatchObject({ signal: 'SIGKILL' });
+      acknowledged.push(...child.told.flatMap((told) => told['acknowledged'] ?? []));
+      sent.push(...child.told.flatMap((told) => told['sending'] ?? []));
+    }
+    const store = await open(folder);
+    await store.close();
+    const kept = rows(folder, 'select id from deliveries');
+    expect(kept).toEqual(expect.arrayContaining(acknowledged));
+    expect(sent).toEqual(expect.arrayContaining(kept));
+    expect(rows(folder, 'select distinct count(*) from alerts group by delivery_id')).toEqual(kept.length === 0 ? [] : [2_000]);
+    expect(rows(folder, 'select count(*) from deliveries where id not in (select delivery_id from alerts)')).toEqual([0]);
+    expect(rows(folder, 'pragma integrity_check')).toEqual(['ok']);
+  }, 60_000);
+
+  it('while deciding: decision, run, attempt and audit row are all there or all absent (F3, I8)', async () => {
+    const folder = newFolder();
+    const decided: unknown[] = [];
+    for (const turn of [1, 2, 3, 5, 8, 13]) {
+      const child = startChild(['decide', folder, 100]);
+      await child.hears('turn', (told) => Number(told['turn']) >= turn);
+      child.process.kill('SIGKILL');
+      await child.ended;
+      decided.push(...child.told.flatMap((told) => told['decided'] ?? []));
+    }
+    const store = await open(folder);
+    expect((await store.verifyAudit()).ok).toBe(true);
+    const audited = (await store.list('audit', { ...everything, limit: 1 })).items[0]?.seq ?? 0;
+    await store.close();
+    const runs = rows(folder, 'select id from runs order by id');
+    expect(runs).toEqual(expect.arrayContaining(decided));
+    expect(runs.length % 100).toBe(0);
+    expect(rows(folder, 'select run_id from decisions order by run_id')).toEqual(runs);
+    expect(rows(folder, 'select run_id from attempts order by run_id')).toEqual(runs);
+    expect(audited).toBe(runs.length);
+  }, 60_000);
+});
