@@ -61,6 +61,7 @@ export const nearest = (word: string, known: readonly string[]): string => {
     : `nothing of that name is among the ${known.length} that are known`;
 };
 
+const LONGEST_LIST = 1_000;
 const PATH_MEND = 'remove it; facts are flat: a label is "label.<name>", an annotation "annotation.<name>"';
 const SORTS = ['all', 'any', 'not', 'condition', 'fact'] as const;
 
@@ -170,6 +171,15 @@ const readGroup = (
     );
     return null;
   }
+  if (list.length > MOST_CONDITIONS) {
+    reading.report(
+      place,
+      'too-large',
+      `"${sort}" has ${list.length} conditions; at most ${MOST_CONDITIONS} are allowed`,
+      'use "in" with a list, or split the rule',
+    );
+    return null;
+  }
   const children = list.map((item, index) => readConditions(reading, [...path, sort, index], item, false));
   if (children.includes(null)) return null;
   const whole = children as ConditionNode[];
@@ -244,6 +254,15 @@ const readFact = (
 };
 
 const reportValue = (report: Report, at: Place, value: unknown): void => {
+  if (Array.isArray(value) && value.length > LONGEST_LIST) {
+    report(
+      at,
+      'too-large',
+      `The list has ${value.length} values; at most ${LONGEST_LIST} are allowed`,
+      'use "matches", or split the rule',
+    );
+    return;
+  }
   if (!isObject(value))
     report(
       at,
@@ -267,7 +286,8 @@ const isOperator = (value: unknown): value is OperatorName => (OPERATORS as read
 const isScalar = (value: unknown): value is Scalar =>
   typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value));
 const isValue = (value: unknown): boolean =>
-  isScalar(value) || (Array.isArray(value) && value.length > 0 && value.every(isScalar));
+  isScalar(value) ||
+  (Array.isArray(value) && value.length > 0 && value.length <= LONGEST_LIST && value.every(isScalar));
 
 const extrasOf = (value: Record<string, unknown>): JsonObject => {
   const { name, priority } = value;

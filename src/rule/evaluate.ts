@@ -29,6 +29,19 @@ const thaw = (value: Json): Json => {
   return copy;
 };
 
+/**
+ * A copy of our own of each tree, made once: all that the engine ever does to it is to write a priority as the number it
+ * is, and results go into clones.
+ */
+const thawed = new WeakMap<JsonObject, TopLevelCondition>();
+const engineTreeOf = (conditions: JsonObject): TopLevelCondition => {
+  const known = thawed.get(conditions);
+  if (known !== undefined) return known;
+  const made = thaw(conditions) as unknown as TopLevelCondition;
+  thawed.set(conditions, made);
+  return made;
+};
+
 /** Rejects when a fact or an operator fails; the caller takes that as this rule's error alone. */
 export const evaluateConditions = async (
   conditions: JsonObject,
@@ -46,7 +59,7 @@ export const evaluateConditions = async (
     // Values are remembered by the reader; the engine's own cache hashes the params at every look.
     engine.addFact(fact, (params) => read(fact, params as JsonObject), { cache: false });
   }
-  engine.addRule({ conditions: thaw(conditions) as unknown as TopLevelCondition, event: EVENT });
+  engine.addRule({ conditions: engineTreeOf(conditions), event: EVENT });
   const { results, failureResults } = await engine.run();
   const result = results[0] ?? failureResults[0];
   if (result === undefined) throw new Error('the engine lost the rule');

@@ -21,12 +21,12 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   attempts: ['max', 'per'],
 };
 
-/** Every issue outside of the conditions, in the order of the file. Those inside have their own, clearer, reader. */
-export const problemsOf = (source: Source, issues: readonly Issue[], withConditions: boolean): Problem[] =>
-  issues
-    .flatMap((issue) => flatten(issue, []))
-    .filter(({ path }) => withConditions || path[0] !== 'conditions')
-    .flatMap(({ issue, path }) => tell(source, issue, path));
+/** Every issue, with its place and a mend. */
+export const problemsOf = (source: Source, issues: readonly Issue[]): Problem[] =>
+  issues.flatMap((issue) => flatten(issue, [])).flatMap(({ issue, path }) => tell(source, issue, path));
+
+/** Of one object: a file of nothing else is not a slip of the pen. */
+const MOST_KEYS_TOLD = 100;
 
 type Placed = { readonly issue: Issue; readonly path: Path };
 
@@ -34,9 +34,10 @@ type Placed = { readonly issue: Issue; readonly path: Path };
 const flatten = (issue: Issue, above: Path): Placed[] => {
   const path = [...above, ...(issue.path as (string | number)[])];
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [{ issue, path }];
-  const fitting = issue.errors.filter(
-    (branch) => !branch.some((inner) => inner.path.length === 0 && inner.code === 'invalid_type'),
-  );
+  const fails = (branch: readonly Issue[], code: Issue['code']): boolean =>
+    branch.some((inner) => inner.path.length === 0 && inner.code === code);
+  const kin = issue.errors.filter((branch) => !fails(branch, 'invalid_type'));
+  const fitting = kin.length < 2 ? kin : kin.filter((branch) => !fails(branch, 'unrecognized_keys'));
   if (fitting.length !== 1) return [{ issue, path }];
   return (fitting[0] ?? []).flatMap((inner) => flatten(inner, path));
 };
@@ -75,7 +76,7 @@ const tell = (source: Source, issue: Issue, path: Path): Problem[] => {
   const value = valueAt(source.value, path);
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => {
+      return issue.keys.slice(0, MOST_KEYS_TOLD).map((key) => {
         const known = knownKeys(source, path);
         const mend =
           key === 'path' ? 'remove it: rules have no paths' : known.length === 0 ? 'remove it' : nearest(key, known);

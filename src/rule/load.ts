@@ -150,6 +150,8 @@ const readNamed = (context: RuleContext, report: Report, problems: Problem[]): N
   return named;
 };
 
+const PLACEHOLDER = { condition: 'refused' };
+
 const readRule = (
   source: Source,
   context: RuleContext,
@@ -171,13 +173,13 @@ const readRule = (
         true,
       )
     : null;
-  const parsed = ruleFile.safeParse(source.value);
   const conditions = tree !== null && fits(tree, watch.report) ? tree : null;
   if (conditions !== null) checkRule(source, conditions, context, watch.report);
+  // Conditions that were refused have been told of, more clearly than the schema could: the rest is read without them.
+  const readable = conditions !== null || !Object.hasOwn(source.value, 'conditions');
+  const parsed = ruleFile.safeParse(readable ? source.value : { ...source.value, conditions: PLACEHOLDER });
   if (!parsed.success) {
-    problems.push(
-      ...problemsOf(source, parsed.error.issues, conditions !== null || !Object.hasOwn(source.value, 'conditions')),
-    );
+    for (const problem of problemsOf(source, parsed.error.issues)) problems.push(problem);
     return null;
   }
   const rule = assemble(source, parsed.data, conditions, context, watch.report);

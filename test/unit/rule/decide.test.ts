@@ -174,6 +174,34 @@ describe('the choice of a rule', () => {
     }
   });
 
+  it('leaves the rules as they are, and decides the same again', async () => {
+    const text = ruleText({
+      ...when({
+        any: [
+          { fact: 'label.env', operator: 'equal', value: 'prod', priority: 7 },
+          { fact: 'age_seconds', operator: 'lessThan', value: 1 },
+        ],
+      }),
+    });
+    const rules = rulesOf([text]);
+    const before = JSON.stringify(rules);
+    const ruleSet = createRuleSet(rules, facts);
+    const ask = (env: string): Promise<Choice> => {
+      const labels = { alertname: 'RedisDown', env };
+      return decide(ruleSet, { labels: labelsOf(labels), component: null, read: readerOf(labels) });
+    };
+    const first = [await ask('prod'), await ask('dev')];
+    expect([await ask('prod'), await ask('dev')]).toEqual(first);
+    expect(first.map(({ winner }) => winner !== null)).toEqual([true, false]);
+    // A condition of a lower priority is not looked at once the higher has settled it, and is not said to have been.
+    expect(first[0]?.trace[0]?.conditions?.['all']).toMatchObject([
+      { result: true },
+      { any: [{ result: true }, { result: null, actual: null }] },
+    ]);
+    expect(Object.keys(first[0]?.facts ?? {})).toEqual(['alertname', 'label.env']);
+    expect(JSON.stringify(rules)).toBe(before);
+  });
+
   it('runs many decisions at once over one set without mixing them up', async () => {
     const ruleSet = createRuleSet(
       rulesOf([ruleText({ ...when({ fact: 'label.n', operator: 'matches', value: '[0-9]*[05]' }) })]),
