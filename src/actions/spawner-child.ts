@@ -2,7 +2,7 @@
 // holds up the thread that answers. It lives only as long as its channel to the main process.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import type { Timer } from '../base/clock.ts';
 import type { CommandRequest, CommandResult } from '../port/action.ts';
@@ -67,11 +67,25 @@ const sweep = async (marker: string): Promise<number> => {
   }
 };
 
+const SHORTEST_PROGRAM = 64;
+
+/** The guards start a file of any other kind through a shell, which nobody has asked for. */
+const isProgram = (file: string): boolean => {
+  const descriptor = openSync(file, 'r');
+  try {
+    const start = Buffer.alloc(SHORTEST_PROGRAM);
+    const read = readSync(descriptor, start, 0, SHORTEST_PROGRAM, 0);
+    return start.toString('latin1', 0, 2) === '#!' || (read === SHORTEST_PROGRAM && start.toString('latin1', 0, 4) === '\x7fELF');
+  } finally {
+    closeSync(descriptor);
+  }
+};
+
 const refusal = (request: CommandRequest): string | null => {
   try {
     if (!statSync(request.file).isFile()) return `${request.file} is not a file`;
     accessSync(request.file, constants.X_OK);
-    return null;
+    return isProgram(request.file) ? null : `${request.file} is neither a program nor a script that names its interpreter (#!)`;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'EUNKNOWN';
     return code === 'ENOENT' ? `${request.file} does not exist (ENOENT)` : `${request.file} cannot be executed (${code})`;
@@ -119,6 +133,7 @@ const start = (id: number, request: CommandRequest, marker: string, answer: (res
   }
   const stdout = createOutputWindow();
   const stderr = createOutputWindow();
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const timers: Timer[] = [];
   let timedOut = false;
   let ending: Promise<unknown> | null = null;
@@ -143,7 +158,10 @@ const start = (id: number, request: CommandRequest, marker: string, answer: (res
 
   const killAll = (): void => {
     if (child.pid !== undefined) signalTo(-child.pid, 'SIGKILL');
-    ending = sweep(marker).then(() => finish(null));
+    // What it wrote last is still on its way through the pipe.
+    ending = sweep(marker)
+      .then(() => Promise.race([closed, systemClock.sleep(DRAIN_MS)]))
+      .then(() => finish(null));
   };
   const end: Job['end'] = (reason) => {
     if (ending !== null || answered) return;

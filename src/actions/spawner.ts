@@ -17,7 +17,7 @@ const STOP_MS = 5_000;
 
 export type SpawnerOptions = { readonly log: Log; readonly clock: Clock; readonly idleMs?: number };
 
-type Waiting = { readonly marker: string; settle(message: FromChild): void; lost(): void };
+type Waiting = { /** Null for what only ends processes: it is not taken up again. */ readonly marker: string | null; settle(message: FromChild): void; lost(): void };
 
 export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions): Spawner => {
   let helper: ChildProcess | null = null;
@@ -45,7 +45,7 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
     for (const one of left) one.lost();
     if (left.length === 0 || stopped) return;
     log.error({ commands: left.length }, 'the helper process that runs commands ended unexpectedly; what it had started is ended');
-    for (const marker of new Set(left.map((one) => one.marker))) void spawner.sweep(marker).catch(() => undefined);
+    for (const marker of new Set(left.map((one) => one.marker))) if (marker !== null) void spawner.sweep(marker).catch(() => undefined);
   };
 
   const start = (): ChildProcess => {
@@ -83,11 +83,11 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
     });
   };
 
-  const ask = <T>(message: ToChild, marker: string, read: (answer: FromChild) => T): Promise<T> =>
+  const ask = <T>(message: ToChild, read: (answer: FromChild) => T): Promise<T> =>
     new Promise((resolve, reject) => {
       const child = start();
       const lost = (): void => reject(new ActionError('indeterminate', 'the helper process ended while the command ran'));
-      waiting.set(message.id, { marker, settle: (answer) => resolve(read(answer)), lost });
+      waiting.set(message.id, { marker: message.type === 'run' ? message.marker : null, settle: (answer) => resolve(read(answer)), lost });
       hold(true);
       child.send(message, (error) => {
         if (error === null || !waiting.delete(message.id)) return;
@@ -106,7 +106,7 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
       };
       signal.addEventListener('abort', onAbort, { once: true });
       try {
-        return await ask<CommandResult>({ type: 'run', id, request, marker }, marker, (answer) => {
+        return await ask<CommandResult>({ type: 'run', id, request, marker }, (answer) => {
           if (answer.type !== 'result') throw new TypeError(`unexpected answer ${answer.type}`);
           return answer.result;
         });
@@ -117,7 +117,7 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
     sweep(marker) {
       const id = nextId;
       nextId += 1;
-      return ask({ type: 'sweep', id, marker }, marker, (answer) => (answer.type === 'swept' ? answer.count : 0));
+      return ask({ type: 'sweep', id, marker }, (answer) => (answer.type === 'swept' ? answer.count : 0));
     },
     async stop() {
       stopped = true;
