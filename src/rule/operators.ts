@@ -90,7 +90,7 @@ const addressOf = (text: string): string => {
 };
 
 /** A label with an empty value is no label, as in Prometheus. */
-export const isThere = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
+const isThere = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
 
 const defined = (value: unknown): boolean => value !== undefined && value !== null;
 const bothNumbers = (left: unknown, right: unknown): boolean => Number.isFinite(left) && Number.isFinite(right);

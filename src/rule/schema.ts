@@ -25,7 +25,7 @@ export const OPERATORS = [
 export type OperatorName = (typeof OPERATORS)[number];
 
 export const EVENTS = ['remediate', 'escalate', 'observe', 'ignore'] as const;
-export const SEVERITIES = ['SEV1', 'SEV2', 'SEV3', 'SEV4'] as const;
+const SEVERITIES = ['SEV1', 'SEV2', 'SEV3', 'SEV4'] as const;
 
 /** Conditions within conditions; the root is the first. */
 export const DEEPEST_CONDITIONS = 20;
@@ -33,14 +33,14 @@ export const DEEPEST_CONDITIONS = 20;
 export const MOST_CONDITIONS = 1_000;
 
 const DURATION = /^(?:0|(?=\d)(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?)$/;
-export const durationText = z
+const durationText = z
   .string()
   .regex(DURATION, 'Not a duration')
   .meta({ description: 'A duration as Prometheus writes it: 30s, 5m, 1h30m, 1d.', examples: ['5m', '1h'] });
 export const toMs = (text: string): number => parseDuration(text) ?? 0;
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
-export const conditionValue = z
+const conditionValue = z
   .union([scalar, z.array(scalar).min(1).max(1_000)])
   .meta({ description: 'What the fact is compared with. Never another fact.' });
 
@@ -63,7 +63,7 @@ const extras = {
     .meta({ description: "The engine's order of looking; conditions of a higher one come first." }),
 };
 
-export const leaf = z
+const leaf = z
   .strictObject({
     fact: z
       .string()
