@@ -3,6 +3,9 @@
 import { writeSync } from 'node:fs';
 import Database from 'better-sqlite3';
 
+// Found by this name in the process table.
+process.title = 'stock-report';
+
 const database = new Database(process.argv[2] ?? '', { fileMustExist: true });
 database.exec('BEGIN IMMEDIATE');
 database.prepare("INSERT INTO entries (item, quantity) VALUES ('half done', 0)").run();

@@ -32,7 +32,10 @@ export type MonitoringPlan = {
 const UP_WITHIN_MS = 20_000;
 const SHORT = '1s';
 
-export const choosePorts = async (): Promise<MonitoringPlan['ports']> => ({ prometheus: await freePort(), alertmanager: await freePort() });
+export const choosePorts = async (): Promise<MonitoringPlan['ports']> => ({
+  prometheus: await freePort(),
+  alertmanager: await freePort(),
+});
 
 /** Undefined when one of the two programs is missing. */
 export const startPrometheus = async (plan: MonitoringPlan): Promise<Monitoring | undefined> => {
@@ -47,7 +50,9 @@ export const startPrometheus = async (plan: MonitoringPlan): Promise<Monitoring 
   ]);
   if (prometheus === undefined) return undefined;
   await Promise.race([
-    until(plan.clock, `Prometheus at ${prometheusUrl}`, UP_WITHIN_MS, plan.signal, async () => answers(`${prometheusUrl}/-/ready`)),
+    until(plan.clock, `Prometheus at ${prometheusUrl}`, UP_WITHIN_MS, plan.signal, async () =>
+      answers(`${prometheusUrl}/-/ready`),
+    ),
     prometheus.ended.then((words) => Promise.reject(new Error(`prometheus ended:\n${words}`))),
   ]);
   return {
@@ -66,7 +71,9 @@ const startAlertmanager = async (plan: MonitoringPlan, at: string): Promise<stri
     '--cluster.listen-address=',
   ];
   // Debian's name, then everybody else's.
-  const started = (await plan.processes.start('alertmanager', 'prometheus-alertmanager', args)) ?? (await plan.processes.start('alertmanager', 'alertmanager', args));
+  const started =
+    (await plan.processes.start('alertmanager', 'prometheus-alertmanager', args)) ??
+    (await plan.processes.start('alertmanager', 'alertmanager', args));
   if (started === undefined) return undefined;
   await Promise.race([
     until(plan.clock, `Alertmanager at ${url}`, UP_WITHIN_MS, plan.signal, async () => answers(`${url}/-/ready`)),
@@ -96,8 +103,16 @@ const writeMonitoringFiles = ({ folder, alertsFolder, amends, ports }: Monitorin
   writeFileSync(
     join(at, 'alertmanager.yml'),
     stringify({
-      route: { receiver: 'amends', group_by: ['alertname', 'component', 'target'], group_wait: SHORT, group_interval: SHORT, repeat_interval: '4h' },
-      receivers: [{ name: 'amends', webhook_configs: [{ url: `http://${amends}/webhook/alertmanager`, send_resolved: true }] }],
+      route: {
+        receiver: 'amends',
+        group_by: ['alertname', 'component', 'target'],
+        group_wait: SHORT,
+        group_interval: SHORT,
+        repeat_interval: '4h',
+      },
+      receivers: [
+        { name: 'amends', webhook_configs: [{ url: `http://${amends}/webhook/alertmanager`, send_resolved: true }] },
+      ],
     }),
   );
   return at;
@@ -107,15 +122,24 @@ const writeMonitoringFiles = ({ folder, alertsFolder, amends, ports }: Monitorin
 const hurried = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(hurried);
   if (!isObject(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, key === 'for' || key === 'interval' ? SHORT : hurried(member)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key, key === 'for' || key === 'interval' ? SHORT : hurried(member)]),
+  );
 };
 
 /** Posts what Alertmanager would have posted. */
 export const postDirectly = (clock: Clock, amends: string): Monitoring => ({
   via: 'direct',
-  about: ['prometheus and prometheus-alertmanager are not both on the PATH: the demo posts the alerts itself.', 'To see them take part: sudo apt-get install -y prometheus prometheus-alertmanager'],
+  about: [
+    'prometheus and prometheus-alertmanager are not both on the PATH: the demo posts the alerts itself.',
+    'To see them take part: sudo apt-get install -y prometheus prometheus-alertmanager',
+  ],
   async broken(labels) {
-    const shared = { alertname: labels['alertname'] ?? '', component: labels['component'] ?? '', target: labels['target'] ?? '' };
+    const shared = {
+      alertname: labels['alertname'] ?? '',
+      component: labels['component'] ?? '',
+      target: labels['target'] ?? '',
+    };
     const response = await fetch(`http://${amends}/webhook/alertmanager`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -142,6 +166,7 @@ export const postDirectly = (clock: Clock, amends: string): Monitoring => ({
         ],
       }),
     });
-    if (response.status !== 202) throw new Error(`amends answered ${response.status} to the alert: ${await response.text()}`);
+    if (response.status !== 202)
+      throw new Error(`amends answered ${response.status} to the alert: ${await response.text()}`);
   },
 });

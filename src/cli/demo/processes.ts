@@ -30,7 +30,9 @@ export const createProcesses = (clock: Clock): Processes => {
       const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
       const spawned = await new Promise<boolean>((resolve, reject) => {
         child.once('spawn', () => resolve(true));
-        child.once('error', (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? resolve(false) : reject(error)));
+        child.once('error', (error: NodeJS.ErrnoException) =>
+          error.code === 'ENOENT' ? resolve(false) : reject(error),
+        );
       });
       if (!spawned || child.pid === undefined) return undefined;
       // A program may end while we still hold its standard input.

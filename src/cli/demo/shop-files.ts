@@ -2,6 +2,7 @@
 import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { rfc3339 } from '../../base/clock.ts';
 
 export type Department = 'orders' | 'stock' | 'receipts';
 export const DEPARTMENTS: readonly Department[] = ['orders', 'stock', 'receipts'];
@@ -16,8 +17,12 @@ const ENTRIES = [
   ['a tin of tea', 3],
 ] as const;
 
-/** Databases in WAL mode with three entries each, and two backups of each: one from last night, one from this morning. */
-export const makeShopFiles = (folder: string): void => {
+/** Backups carry their UTC time in their name, as `sqlite.backup` writes them. */
+const backupTimes = (now: number): readonly string[] =>
+  [24, 12].map((hours) => rfc3339(now - hours * 3_600_000).replaceAll(/[-:.]/g, ''));
+
+/** Databases in WAL mode with three entries each, and two backups of each: from yesterday, and from half a day ago. */
+export const makeShopFiles = (folder: string, now: number): void => {
   for (const department of DEPARTMENTS) {
     mkdirSync(backupsOf(folder, department), { recursive: true });
     const database = new Database(databaseOf(folder, department));
@@ -26,7 +31,7 @@ export const makeShopFiles = (folder: string): void => {
     const insert = database.prepare('INSERT INTO entries (item, quantity) VALUES (?, ?)');
     for (const [item, quantity] of ENTRIES) insert.run(item, quantity);
     database.close();
-    for (const when of ['1-last-night', '2-this-morning']) {
+    for (const when of backupTimes(now)) {
       copyFileSync(databaseOf(folder, department), join(backupsOf(folder, department), `${department}-${when}.db`));
     }
   }
@@ -42,7 +47,8 @@ export const damage = (file: string): void => {
   closeSync(handle);
 };
 
-/** Damages every backup, so that nothing is left to restore from. */
-export const damageBackups = (folder: string, department: Department): void => {
-  for (const name of readdirSync(backupsOf(folder, department))) damage(join(backupsOf(folder, department), name));
+/** Damages a department's newest backup, or all of them, so that nothing is left to restore from. */
+export const damageBackups = (folder: string, department: Department, which: 'newest' | 'all'): void => {
+  const names = readdirSync(backupsOf(folder, department)).toSorted();
+  for (const name of which === 'all' ? names : names.slice(-1)) damage(join(backupsOf(folder, department), name));
 };

@@ -21,9 +21,16 @@ beforeAll(async () => {
     };
     if (path.startsWith('/list')) {
       const cursor = new URL(path, url).searchParams.get('cursor');
-      return cursor === null ? json(200, { items: [{ id: 1 }, { id: 2 }], next: 'two' }) : json(200, { items: [{ id: 3 }], next: null });
+      return cursor === null
+        ? json(200, { items: [{ id: 1 }, { id: 2 }], next: 'two' })
+        : json(200, { items: [{ id: 3 }], next: null });
     }
-    if (path === '/no') return json(422, { title: 'refused', detail: 'the mode is wrong', problems: [{ code: 'bad-mode', message: 'no such mode', mend: 'use auto' }] });
+    if (path === '/no')
+      return json(422, {
+        title: 'refused',
+        detail: 'the mode is wrong',
+        problems: [{ code: 'bad-mode', message: 'no such mode', mend: 'use auto' }],
+      });
     if (path === '/who') return json(401, { title: 'not let in' });
     if (path === '/moved') return void response.writeHead(302, { location: '/list' }).end();
     return void response.writeHead(200).end('<html>');
@@ -40,7 +47,10 @@ afterAll(() => {
 });
 
 const failure = async (call: Promise<unknown>): Promise<CallFailed> => {
-  const error = await call.then(() => undefined, (thrown: unknown) => thrown);
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   expect(error).toBeInstanceOf(CallFailed);
   return error as CallFailed;
 };
@@ -71,7 +81,9 @@ describe('client', () => {
   });
 
   it('an answer of 401 says how to name a token', async () => {
-    expect((await failure(createClient({ url, tokenFile: undefined }).get('/who'))).message).toMatch(/--token-file or AMENDS_TOKEN_FILE/);
+    expect((await failure(createClient({ url, tokenFile: undefined }).get('/who'))).message).toMatch(
+      /--token-file or AMENDS_TOKEN_FILE/,
+    );
   });
 
   it('C7 a redirect is not followed, least of all with a token', async () => {

@@ -8,7 +8,15 @@ describe('text', () => {
   });
 
   it('a table has one line a row, columns of one width, and no trailing space', () => {
-    expect(table(['id', 'component'], [['1', 'cache'], ['22', null]])).toBe('ID  COMPONENT\n1   cache\n22  -');
+    expect(
+      table(
+        ['id', 'component'],
+        [
+          ['1', 'cache'],
+          ['22', null],
+        ],
+      ),
+    ).toBe('ID  COMPONENT\n1   cache\n22  -');
   });
 
   it('an empty list says that there is nothing', () => {
@@ -19,7 +27,12 @@ describe('text', () => {
     expect(time('2026-01-02T03:04:05.678Z')).toBe('2026-01-02 03:04:05Z');
     expect(cell({ a: 1, b: { c: 2 } })).toBe('a=1 b={"c":2}');
     expect([null, undefined, '', []].map(cell)).toEqual(['-', '-', '-', '-']);
-    expect(lines([['id', 'x'], ['component', 'y']])).toBe('id:        x\ncomponent: y');
+    expect(
+      lines([
+        ['id', 'x'],
+        ['component', 'y'],
+      ]),
+    ).toBe('id:        x\ncomponent: y');
   });
 
   it('how long something took is known only when both ends are', () => {

@@ -1,0 +1,88 @@
+// `amends status`: whether anything waits for a human, on one screen.
+import { isObject } from '../base/json.ts';
+import type { Answer } from './terminal/client.ts';
+import type { Command } from './terminal/command.ts';
+import { FINE, FOUND } from './terminal/edge.ts';
+import { cell, lines, table } from './terminal/text.ts';
+
+const MOST = 10_000;
+
+export const command: Command = {
+  summary: 'Whether anything waits for a human: halt, inbox, degraded modes, components. Exit 1 if something does.',
+  examples: ['amends status', 'amends status --output=json', 'amends status >/dev/null || echo "somebody should look"'],
+  define: (status, act) =>
+    void status.action(
+      act(async ({ client, edge, output }) => {
+        const [halt, components, inbox, modes] = await Promise.all([
+          client.get('/api/v1/halt'),
+          client.list('/api/v1/components', {}, MOST),
+          client.list('/api/v1/inbox', { status: 'open' }, MOST),
+          client.list('/api/v1/degraded-modes', {}, MOST),
+        ]);
+        const degraded = modes.filter((mode) => mode['active'] === true);
+        const attention = halt['on'] === true || inbox.length > 0 || degraded.length > 0;
+        edge.out(
+          output === 'json'
+            ? JSON.stringify({ attention, halt, inbox, degradedModes: degraded, components })
+            : screen({ halt, components, inbox, degraded }),
+        );
+        return attention ? FOUND : FINE;
+      }),
+    ),
+};
+
+type Seen = {
+  readonly halt: Answer;
+  readonly components: readonly Answer[];
+  readonly inbox: readonly Answer[];
+  readonly degraded: readonly Answer[];
+};
+
+const objects = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);
+
+const screen = ({ halt, components, inbox, degraded }: Seen): string => {
+  const runs = components.flatMap((component) =>
+    objects(component['runs']).map((run) => [
+      run['id'],
+      component['name'],
+      run['target'],
+      run['strategy'],
+      run['state'],
+    ]),
+  );
+  return [
+    lines([
+      ['halted', halt['on'] === true ? `yes, by ${cell(halt['by'])}: ${cell(halt['reason'])}` : 'no'],
+      ['inbox', inbox.length === 0 ? 'empty' : `${inbox.length} open, see: amends inbox list`],
+      ['degraded', degraded.map((mode) => `${cell(mode['name'])} (${cell(mode['impact'])})`)],
+    ]),
+    '',
+    table(
+      ['component', 'kind', 'state', 'mode', 'targets', 'attempts', 'note'],
+      components.map(row),
+      'no components are configured',
+    ),
+    ...(runs.length === 0 ? [] : ['', table(['run', 'component', 'target', 'strategy', 'state'], runs)]),
+  ].join('\n');
+};
+
+const row = (component: Answer): readonly unknown[] => {
+  const disabled = isObject(component['disabled']) ? component['disabled'] : null;
+  const note =
+    disabled !== null
+      ? `disabled by ${cell(disabled['by'])} ${disabled['until'] === null ? 'until it is enabled' : `until ${cell(disabled['until'])}`}: ${cell(disabled['reason'])}`
+      : component['cooldownUntil'] === null
+        ? ''
+        : `cooldown until ${cell(component['cooldownUntil'])}`;
+  return [
+    component['name'],
+    component['kind'],
+    component['state'],
+    component['mode'],
+    Array.isArray(component['targets']) ? component['targets'].length : 0,
+    objects(component['attempts']).map(
+      (window) => `${cell(window['used'])}/${cell(window['limit'])} in ${cell(window['window'])}`,
+    ),
+    note,
+  ];
+};

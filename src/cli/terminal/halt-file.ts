@@ -1,0 +1,20 @@
+// Where the halt file is, for the two commands that write and remove it without the API.
+import type { Command as Commander } from 'commander';
+import { formatProblem } from '../../base/failure.ts';
+import { environment, readSettings } from '../../config.ts';
+import type { Invocation } from './command.ts';
+import { Misuse } from './command.ts';
+
+export const addFileOptions = (command: Commander, what: string): Commander =>
+  command
+    .option('--file', what)
+    .option('--halt.file <file>', 'with --file: where it is; in the storage folder when left out')
+    .option('--storage.path <folder>', 'with --file: where amends serve keeps its data');
+
+/** Null without --file. */
+export const haltFileOf = ({ options }: Invocation): string | null => {
+  if (options['file'] !== true) return null;
+  const settings = readSettings(options, environment());
+  if (!settings.ok) throw new Misuse(settings.problems.map(formatProblem).join('\n'));
+  return settings.value.haltFile;
+};
