@@ -3,6 +3,7 @@ import type { Alert, Entry } from '../alert/alert.ts';
 import { parseDelivery } from '../alert/webhook.ts';
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
+import { WHEN_WOKEN } from '../run/writes.ts';
 import type { Write } from '../run/writes.ts';
 import type { Admit, Decided, DecisionRequest, EpisodeRow, Received } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
@@ -313,6 +314,8 @@ const retryOf = (
 ): { readonly at: number; readonly backoff: number } | null => {
   if (BACKING_OFF.has(decided.reason))
     return { at: now + Math.min(FIRST_RETRY_MS * 2 ** Math.min(backoff, 10), LONGEST_RETRY_MS), backoff: backoff + 1 };
+  if (decided.retryAt === null && (decided.reason === 'halted' || decided.reason === 'disabled'))
+    return { at: WHEN_WOKEN, backoff: 0 };
   return decided.retryAt === null ? null : { at: Math.max(decided.retryAt, now + 1), backoff: 0 };
 };
 

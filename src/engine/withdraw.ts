@@ -84,7 +84,12 @@ export const markIneffective = async (
   for (const run of settling) {
     const sameEpisode = run.episodeId !== null && run.episodeId === episodeId;
     const sameTarget = selection.found && selection.component.kind === run.kind && selection.target.name === run.target;
-    if (alert.startsAt <= (run.verifiedAt ?? 0) || !(sameEpisode || sameTarget)) continue;
+    if (
+      alert.startsAt <= (run.verifiedAt ?? 0) ||
+      alert.startsAt > (run.settleUntil ?? 0) ||
+      !(sameEpisode || sameTarget)
+    )
+      continue;
     await declareIneffective(
       context,
       run,

@@ -42,7 +42,8 @@ export const planDigest = (plan: Plan): string => digest(plan);
 
 export const admit = (input: AdmissionInput): Admission => {
   const { plan, history } = input;
-  const asking = plan.mode === 'approve';
+  // A lost history means that nobody knows what was tried: a human decides.
+  const asking = plan.mode === 'approve' || (history.approvalOnlyUntil ?? 0) > history.now;
   const guardInput: GuardInput = {
     plan,
     history,

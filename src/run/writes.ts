@@ -5,6 +5,9 @@ import type { Outcome, OutcomeCause, RunEvent } from './events.ts';
 import type { Attempt } from './history.ts';
 import type { Plan } from './plan.ts';
 
+/** `nextEvaluationAt` of an episode that a control without an end holds: lifting the control wakes it. */
+export const WHEN_WOKEN = 8_640_000_000_000_000;
+
 export type InboxKind = 'approval' | 'escalation' | 'note';
 
 export type NewRun = {
@@ -49,7 +52,7 @@ export type Write =
       readonly cause: OutcomeCause;
     }
   | { readonly type: 'episode.update'; readonly id: string; readonly patch: EpisodePatch }
-  /** What a control held is evaluated again: the open, unexhausted episodes of a component, or of all, whose `nextEvaluationAt` is null or later. */
+  /** What a control without an end held is evaluated again: the firing episodes of a component, or of all, whose `nextEvaluationAt` is WHEN_WOKEN. */
   | { readonly type: 'episodes.wake'; readonly component: string | null; readonly at: number }
   | {
       readonly type: 'disable';

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { RunEvent } from '../run/events.ts';
 import type { Attempt } from '../run/history.ts';
+import { WHEN_WOKEN } from '../run/writes.ts';
 import type { EpisodePatch, NewRun, Write } from '../run/writes.ts';
 import { appendAudit } from './audit.ts';
 import { bumpAllVersions, bumpVersion } from './controls.ts';
@@ -25,6 +26,8 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
       return endAttempt(queries, write);
     case 'episode.update':
       return updateEpisode(queries, write.id, write.patch);
+    case 'episodes.wake':
+      return wakeEpisodes(queries, write);
     case 'disable':
       return disable(queries, write, now);
     case 'enable':
@@ -33,7 +36,13 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
     case 'halt':
       await queries
         .updateTable('controls')
-        .set({ halt_on: write.on ? 1 : 0, halt_hard: write.hard ? 1 : 0, halt_by: write.by, halt_reason: write.reason, halt_at: now })
+        .set({
+          halt_on: write.on ? 1 : 0,
+          halt_hard: write.hard ? 1 : 0,
+          halt_by: write.by,
+          halt_reason: write.reason,
+          halt_at: now,
+        })
         .where('id', '=', 1)
         .execute();
       return;
@@ -45,7 +54,10 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
       await closeInbox(queries, write.by, write.comment, now).where('id', '=', write.id).execute();
       return;
     case 'inbox.close_for_run':
-      await closeInbox(queries, write.by, write.comment, now).where('run_id', '=', write.runId).where('kind', '=', write.kind).execute();
+      await closeInbox(queries, write.by, write.comment, now)
+        .where('run_id', '=', write.runId)
+        .where('kind', '=', write.kind)
+        .execute();
       return;
     case 'notify':
       return notify(queries, write, now);
@@ -54,11 +66,25 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
   }
 };
 
-export const appendEvents = async (queries: Queries, runId: string, lastSeq: number, events: readonly RunEvent[], now: number): Promise<void> => {
+export const appendEvents = async (
+  queries: Queries,
+  runId: string,
+  lastSeq: number,
+  events: readonly RunEvent[],
+  now: number,
+): Promise<void> => {
   if (events.length === 0) return;
   await queries
     .insertInto('run_events')
-    .values(events.map((event, index) => ({ run_id: runId, seq: lastSeq + index + 1, at: now, type: event.type, event: JSON.stringify(event) })))
+    .values(
+      events.map((event, index) => ({
+        run_id: runId,
+        seq: lastSeq + index + 1,
+        at: now,
+        type: event.type,
+        event: JSON.stringify(event),
+      })),
+    )
     .execute();
 };
 
@@ -143,6 +169,11 @@ const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch):
     ...(patch.hadRun === undefined ? {} : { had_run: patch.hadRun ? 1 : 0 }),
   };
   if (Object.keys(set).length > 0) await queries.updateTable('episodes').set(set).where('id', '=', id).execute();
+};
+
+const wakeEpisodes = async (queries: Queries, { component, at }: Of<'episodes.wake'>): Promise<void> => {
+  const held = queries.updateTable('episodes').set({ next_evaluation_at: at }).where('state', '=', 'firing').where('exhausted', '=', 0).where('next_evaluation_at', '=', WHEN_WOKEN);
+  await (component === null ? held : held.where('component', '=', component)).execute();
 };
 
 const bumpScope = (queries: Queries, { scope, name }: Of<'disable'> | Of<'enable'>): Promise<void> =>

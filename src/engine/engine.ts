@@ -1,0 +1,107 @@
+// All loops of the engine as one thing that starts, stops and can be asked to do one round.
+import type { Desk } from '../port/desk.ts';
+import type { EngineContext } from './context.ts';
+import type { Decider } from './decider.ts';
+import { createDecider } from './decider.ts';
+import { createDesk } from './desk.ts';
+import type { Intake } from './intake.ts';
+import { createIntake } from './intake.ts';
+import { createJanitor } from './janitor.ts';
+import type { Loop } from './loop.ts';
+import { createLoop } from './loop.ts';
+import { createOutbox } from './outbox.ts';
+import { createProber } from './prober.ts';
+import type { Runner } from './runner.ts';
+import { createRunner } from './runner.ts';
+
+export type Engine = {
+  readonly intake: Intake;
+  readonly desk: Desk;
+  readonly decider: Decider;
+  readonly runner: Runner;
+  start(): void;
+  /** Decides, runs, tidies and tells until nothing is due: for tests, which have no timers. */
+  settle(): Promise<void>;
+  /** No new admissions; running steps get `graceMs`, then they are ended and their runs go on at the next start. */
+  stop(graceMs: number): Promise<void>;
+};
+
+const HALT_WATCH_MS = 250;
+
+export const createEngine = (context: EngineContext): Engine => {
+  const runner = createRunner(context, (view, state) => {
+    const { run } = view;
+    if (state.outcome === null || state.endedAt === null) return;
+    const verified = state.outcome === 'resolved' ? state.endedAt : null;
+    context.telemetry.runEnded({
+      component: run.component,
+      strategy: run.strategy,
+      outcome: state.outcome,
+      fromAlertMs: verified === null || run.alertStartedAt === null ? null : verified - run.alertStartedAt,
+      fromStartMs: verified === null || state.startedAt === null ? null : verified - state.startedAt,
+    });
+    decider.wake();
+    outbox.wake();
+  });
+  const decider = createDecider(context, () => runner.wake());
+  const janitor = createJanitor(context);
+  const outbox = createOutbox(context);
+  const prober = createProber(context);
+  const desk = createDesk(context, { decider, runner });
+  const intake = createIntake(context, (kept) => decider.offer(kept));
+  const haltWatch = createHaltWatch(context, runner);
+  const loops: readonly Loop[] = [decider, runner, janitor, outbox, prober, haltWatch];
+  return {
+    intake,
+    desk,
+    decider,
+    runner,
+    start() {
+      for (const loop of loops) loop.start();
+    },
+    async settle() {
+      await decider.tick();
+      await runner.tick();
+      await janitor.tick();
+      await decider.tick();
+      await runner.tick();
+      await outbox.tick();
+    },
+    async stop(graceMs) {
+      intake.close();
+      await Promise.all([decider.stop(), janitor.stop(), prober.stop(), haltWatch.stop()]);
+      await runner.drain(graceMs);
+      await outbox.stop();
+    },
+  };
+};
+
+/** A halt takes effect on what runs too when it is a hard one; lifting the file wakes what it held. */
+const createHaltWatch = (context: EngineContext, runner: Runner): Loop => {
+  let before: string | null = null;
+  return createLoop({
+    name: 'halt-watch',
+    clock: context.clock,
+    everyMs: HALT_WATCH_MS,
+    log: context.log,
+    async tick() {
+      const now = context.halt.reason();
+      if (now === before) return;
+      before = now;
+      const detail = { file: now ?? 'gone' };
+      const at = context.clock.now();
+      if (now !== null)
+        await context.store.write([{ type: 'audit', actor: 'file', action: 'halt', subject: 'all', detail }], at);
+      else {
+        await context.store.write(
+          [
+            { type: 'episodes.wake', component: null, at },
+            { type: 'audit', actor: 'file', action: 'resume', subject: 'all', detail },
+          ],
+          at,
+        );
+        runner.wake();
+      }
+    },
+  });
+};
