@@ -5,8 +5,22 @@ import type { Clock } from './clock.ts';
 export type Ids = { next(): string };
 export type RandomBytes = (size: number) => Buffer;
 
+/** Bytes for ids, never for secrets. One call of the kernel for hundreds of ids: a call for each took 16 µs of the 80 an alert costs. */
+const pooledBytes = (): RandomBytes => {
+  let pool = Buffer.alloc(0);
+  let used = 0;
+  return (size) => {
+    if (used + size > pool.length) {
+      pool = randomBytes(Math.max(4_096, size));
+      used = 0;
+    }
+    used += size;
+    return pool.subarray(used - size, used);
+  };
+};
+
 /** Ids from one maker strictly increase, also within one millisecond and when the wall clock steps back. */
-export const createIds = (clock: Pick<Clock, 'now'>, random: RandomBytes = randomBytes): Ids => {
+export const createIds = (clock: Pick<Clock, 'now'>, random: RandomBytes = pooledBytes()): Ids => {
   let lastMs = 0;
   let counter = 0;
   return {

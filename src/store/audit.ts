@@ -7,7 +7,7 @@ import type { Write } from '../run/writes.ts';
 import type { Queries, Row } from './tables.ts';
 
 /** What stands before the first row. */
-export const GENESIS = '0'.repeat(64);
+const GENESIS = '0'.repeat(64);
 
 export type AuditHead = { readonly seq: number; readonly hash: string };
 export type AuditVerdict =
@@ -19,12 +19,19 @@ export const auditHash = (row: Omit<Row<'audit'>, 'hash'>): string =>
   sha256(row.prev + canonical([row.seq, row.at, row.actor, row.action, row.subject, row.detail]));
 
 export const auditHead = async (queries: Queries): Promise<AuditHead> =>
-  (await queries.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1).executeTakeFirst()) ?? { seq: 0, hash: GENESIS };
+  (await queries.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1).executeTakeFirst()) ?? {
+    seq: 0,
+    hash: GENESIS,
+  };
 
 /** Lone surrogates come back from the database as U+FFFD: the hash has to cover what comes back. */
 const storable = (text: string): string => Buffer.from(text).toString();
 
-export const appendAudit = async (queries: Queries, write: Extract<Write, { type: 'audit' }>, now: number): Promise<void> => {
+export const appendAudit = async (
+  queries: Queries,
+  write: Extract<Write, { type: 'audit' }>,
+  now: number,
+): Promise<void> => {
   const head = await auditHead(queries);
   const row = {
     seq: head.seq + 1,
@@ -35,7 +42,10 @@ export const appendAudit = async (queries: Queries, write: Extract<Write, { type
     detail: canonical(write.detail),
     prev: head.hash,
   };
-  await queries.insertInto('audit').values({ ...row, hash: auditHash(row) }).execute();
+  await queries
+    .insertInto('audit')
+    .values({ ...row, hash: auditHash(row) })
+    .execute();
 };
 
 export const toAuditRow = (row: Row<'audit'>): AuditRow => ({ ...row, detail: JSON.parse(row.detail) as JsonObject });
@@ -54,17 +64,25 @@ export const verifyAudit = async (queries: Queries, noted: AuditHead | null = nu
   let head: AuditHead = { seq: 0, hash: GENESIS };
   let lowest = Number.MIN_SAFE_INTEGER;
   for (;;) {
-    const page = await queries.selectFrom('audit').selectAll().where('seq', '>=', lowest).orderBy('seq').limit(PAGE).execute();
+    const page = await queries
+      .selectFrom('audit')
+      .selectAll()
+      .where('seq', '>=', lowest)
+      .orderBy('seq')
+      .limit(PAGE)
+      .execute();
     for (const row of page) {
       const problem = problemOf(row, head);
       if (problem !== null) return { ok: false, seq: head.seq + 1, problem };
       head = { seq: row.seq, hash: row.hash };
-      if (noted?.seq === row.seq && noted.hash !== row.hash) return { ok: false, seq: row.seq, problem: `row ${row.seq} is not the one that was noted` };
+      if (noted?.seq === row.seq && noted.hash !== row.hash)
+        return { ok: false, seq: row.seq, problem: `row ${row.seq} is not the one that was noted` };
     }
     if (page.length < PAGE) break;
     lowest = head.seq + 1;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  if (noted !== null && noted.seq > head.seq) return { ok: false, seq: head.seq + 1, problem: `rows ${head.seq + 1} to ${noted.seq} were cut off` };
+  if (noted !== null && noted.seq > head.seq)
+    return { ok: false, seq: head.seq + 1, problem: `rows ${head.seq + 1} to ${noted.seq} were cut off` };
   return { ok: true, rows: head.seq, head };
 };

@@ -21,18 +21,23 @@ export const approvalOnlyUntil = (row: Row<'controls'>, now: number): number | n
   row.empty_history_until !== null && row.empty_history_until > now ? row.empty_history_until : null;
 
 /** Time that never goes back, over restarts too: a clock that is set back must not loosen a cap. */
-export const effectiveNow = async (queries: Queries, given: number): Promise<number> => Math.max(given, (await controlsRow(queries)).highest_now);
+export const effectiveNow = async (queries: Queries, given: number): Promise<number> =>
+  Math.max(given, (await controlsRow(queries)).highest_now);
 
 /** The same, and nothing may be decided at an earlier time from now on. */
 export const advanceNow = async (queries: Queries, given: number): Promise<number> => {
-  const { highest_now: highest } = await controlsRow(queries);
-  if (given <= highest) return highest;
-  await queries.updateTable('controls').set({ highest_now: given }).where('id', '=', 1).execute();
-  return given;
+  const row = await queries
+    .updateTable('controls')
+    .set({ highest_now: sql`case when highest_now < ${given} then ${given} else highest_now end` })
+    .where('id', '=', 1)
+    .returning('highest_now')
+    .executeTakeFirstOrThrow();
+  return row.highest_now;
 };
 
 export const historyVersion = async (queries: Queries, component: string): Promise<number> =>
-  (await queries.selectFrom('components').select('version').where('name', '=', component).executeTakeFirst())?.version ?? 0;
+  (await queries.selectFrom('components').select('version').where('name', '=', component).executeTakeFirst())
+    ?.version ?? 0;
 
 export const bumpVersion = async (queries: Queries, component: string): Promise<void> => {
   await queries
@@ -44,7 +49,10 @@ export const bumpVersion = async (queries: Queries, component: string): Promise<
 
 /** A rule may serve any component. */
 export const bumpAllVersions = async (queries: Queries): Promise<void> => {
-  await queries.updateTable('components').set({ version: sql`version + 1` }).execute();
+  await queries
+    .updateTable('components')
+    .set({ version: sql`version + 1` })
+    .execute();
 };
 
 export const readControls = async (queries: Queries, wallNow: number): Promise<Controls> => {
@@ -57,5 +65,10 @@ export const readControls = async (queries: Queries, wallNow: number): Promise<C
     .execute();
   const of = (scope: Row<'disabled'>['scope']): ReadonlyMap<string, Disabled> =>
     new Map(rows.filter((entry) => entry.scope === scope).map((entry) => [entry.name, toDisabled(entry)]));
-  return { halt: toHalt(row), components: of('component'), rules: of('rule'), approvalOnlyUntil: approvalOnlyUntil(row, now) };
+  return {
+    halt: toHalt(row),
+    components: of('component'),
+    rules: of('rule'),
+    approvalOnlyUntil: approvalOnlyUntil(row, now),
+  };
 };

@@ -47,8 +47,17 @@ const alreadyDecided = (statements: Statements, request: DecisionRequest): Decid
   return { type: 'decided', reason: prior.reason, runId: prior.run_id, retryAt: null, verdicts: verdicts.at(-1) ?? [] };
 };
 
-const decideOne = async (queries: Queries, statements: Statements, request: DecisionRequest, now: number, admit: Admit): Promise<Decided> => {
-  const version = request.component === null ? null : (statements.get<{ version: number }>(VERSION, [request.component])?.version ?? 0);
+const decideOne = async (
+  queries: Queries,
+  statements: Statements,
+  request: DecisionRequest,
+  now: number,
+  admit: Admit,
+): Promise<Decided> => {
+  const version =
+    request.component === null
+      ? null
+      : (statements.get<{ version: number }>(VERSION, [request.component])?.version ?? 0);
   if (request.version !== null && version !== null && request.version !== version) return { type: 'changed' };
   const admissions = await admitAll(queries, request, now, admit);
   const last = admissions.at(-1);
@@ -78,11 +87,22 @@ const decideOne = async (queries: Queries, statements: Statements, request: Deci
     canonical(record),
   ]);
   if (request.alertId !== null) statements.run(MARK_DECIDED, [request.alertId]);
-  return { type: 'decided', reason, runId: last?.runId ?? null, retryAt: last?.retryAt ?? null, verdicts: last?.verdicts ?? [] };
+  return {
+    type: 'decided',
+    reason,
+    runId: last?.runId ?? null,
+    retryAt: last?.retryAt ?? null,
+    verdicts: last?.verdicts ?? [],
+  };
 };
 
 /** Each wish sees what the one before it wrote. */
-const admitAll = async (queries: Queries, request: DecisionRequest, now: number, admit: Admit): Promise<readonly Admission[]> => {
+const admitAll = async (
+  queries: Queries,
+  request: DecisionRequest,
+  now: number,
+  admit: Admit,
+): Promise<readonly Admission[]> => {
   const admissions: Admission[] = [];
   for (const [index, wish] of request.wishes.entries()) {
     const query = request.historyQueries[index];

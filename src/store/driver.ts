@@ -6,7 +6,7 @@ import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } 
 import type { Clock } from '../base/clock.ts';
 
 /** How long a call waits for a lock that another process holds, its turn at the mutex included. */
-export const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 2_000;
 const RETRY_MS = 10;
 /** Enough for every query of the store in its variants; lists of filters make more of them. */
 const KEPT_STATEMENTS = 500;
@@ -47,13 +47,13 @@ export const createStatements = (database: Database.Database): Statements => {
   };
 };
 
-export const isBusy = (error: unknown): boolean => {
+const isBusy = (error: unknown): boolean => {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' && (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'));
 };
 
 /** Tries until `deadline` (monotonic), pausing between tries with the event loop free. */
-export const patiently = async <T>(clock: Clock, deadline: number, attempt: () => T): Promise<T> => {
+const patiently = async <T>(clock: Clock, deadline: number, attempt: () => T): Promise<T> => {
   for (;;) {
     try {
       return attempt();
@@ -84,7 +84,12 @@ const createMutex = (): { lock(): Promise<void>; unlock(): void } => {
   };
 };
 
-export const sqliteDialect = (database: Database.Database, statements: Statements, clock: Clock, begin: 'begin' | 'begin immediate'): Dialect => ({
+export const sqliteDialect = (
+  database: Database.Database,
+  statements: Statements,
+  clock: Clock,
+  begin: 'begin' | 'begin immediate',
+): Dialect => ({
   createAdapter: () => new SqliteAdapter(),
   createIntrospector: (queries) => new SqliteIntrospector(queries),
   createQueryCompiler: () => new SqliteQueryCompiler(),

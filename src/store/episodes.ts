@@ -10,10 +10,17 @@ const notClosed = sql<boolean>`state <> 'closed'`;
 /** A parameter each; SQLite takes 32,766. */
 const IDS_A_QUERY = 500;
 
-export const readEpisodes = async (queries: Queries, ids: readonly string[]): Promise<ReadonlyMap<string, EpisodeRow>> => {
+export const readEpisodes = async (
+  queries: Queries,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, EpisodeRow>> => {
   const found = new Map<string, EpisodeRow>();
   for (let from = 0; from < ids.length; from += IDS_A_QUERY) {
-    const rows = await queries.selectFrom('episodes').selectAll().where('id', 'in', ids.slice(from, from + IDS_A_QUERY)).execute();
+    const rows = await queries
+      .selectFrom('episodes')
+      .selectAll()
+      .where('id', 'in', ids.slice(from, from + IDS_A_QUERY))
+      .execute();
     for (const row of rows) found.set(row.id, toEpisodeRow(row));
   }
   return found;

@@ -1,5 +1,18 @@
 // The folder on disk: who owns it, whether its database may be trusted, and what is refused instead of being replaced.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -8,7 +21,13 @@ import { APPLICATION_ID, refuseNewer, schemaVersion } from './migrate.ts';
 import type { Migration } from './migrate.ts';
 import { StoreRefused } from './refused.ts';
 
-export type Paths = { readonly folder: string; readonly database: string; readonly marker: string; readonly owner: string; readonly lock: string };
+export type Paths = {
+  readonly folder: string;
+  readonly database: string;
+  readonly marker: string;
+  readonly owner: string;
+  readonly lock: string;
+};
 
 export const pathsIn = (folder: string): Paths => ({
   folder,
@@ -33,11 +52,18 @@ export const makeFolder = (paths: Paths): void => {
   try {
     mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new StoreRefused(`${paths.folder} cannot be made: ${(error as Error).message}`, 'name a folder that amends may write to with --storage.path', { cause: error });
+    throw new StoreRefused(
+      `${paths.folder} cannot be made: ${(error as Error).message}`,
+      'name a folder that amends may write to with --storage.path',
+      { cause: error },
+    );
   }
   const remote = REMOTE_FILE_SYSTEMS.get(statfsSync(paths.folder).type);
   if (remote !== undefined) {
-    throw new StoreRefused(`${paths.folder} is on ${remote}, where SQLite's locks do not hold`, 'name a folder on a local disk with --storage.path, or use PostgreSQL with --storage.url');
+    throw new StoreRefused(
+      `${paths.folder} is on ${remote}, where SQLite's locks do not hold`,
+      'name a folder on a local disk with --storage.path, or use PostgreSQL with --storage.url',
+    );
   }
 };
 
@@ -48,13 +74,22 @@ export const ownFolder = (paths: Paths, owner: string, now: number): { release()
     lock.exec('begin exclusive');
   } catch (error) {
     lock.close();
-    throw new StoreRefused(`${paths.folder} belongs to another process: ${ownerOf(paths)}`, 'stop that process, or give this one a folder of its own with --storage.path', {
-      cause: error,
-    });
+    throw new StoreRefused(
+      `${paths.folder} belongs to another process: ${ownerOf(paths)}`,
+      'stop that process, or give this one a folder of its own with --storage.path',
+      {
+        cause: error,
+      },
+    );
   }
-  writeFileSync(paths.owner, `${JSON.stringify({ owner, pid: process.pid, host: hostname(), since: rfc3339(now) })}\n`, { mode: 0o600 });
+  writeFileSync(
+    paths.owner,
+    `${JSON.stringify({ owner, pid: process.pid, host: hostname(), since: rfc3339(now) })}\n`,
+    { mode: 0o600 },
+  );
   return {
     release() {
+      if (!lock.open) return;
       rmSync(paths.owner, { force: true });
       lock.close();
     },
@@ -63,7 +98,12 @@ export const ownFolder = (paths: Paths, owner: string, now: number): { release()
 
 const ownerOf = (paths: Paths): string => {
   try {
-    const said = JSON.parse(readFileSync(paths.owner, 'utf8')) as { owner: string; pid: number; host: string; since: string };
+    const said = JSON.parse(readFileSync(paths.owner, 'utf8')) as {
+      owner: string;
+      pid: number;
+      host: string;
+      since: string;
+    };
     return `${said.owner}, process ${said.pid} on ${said.host} since ${said.since}`;
   } catch {
     return `it did not say which in ${paths.owner}`;
@@ -93,12 +133,16 @@ const refuseDamaged = (paths: Paths, existed: boolean, migrations: readonly Migr
   try {
     database = new Database(paths.database, { readonly: true, fileMustExist: true, timeout: 200 });
     const problems = database.pragma('quick_check(5)') as Array<{ quick_check: string }>;
-    if (problems.length !== 1 || problems[0]?.quick_check !== 'ok') throw damaged(problems.map((row) => row.quick_check).join('; '));
+    if (problems.length !== 1 || problems[0]?.quick_check !== 'ok')
+      throw damaged(problems.map((row) => row.quick_check).join('; '));
     refuseNewer(database, paths.database, migrations);
     const ours = database.pragma('application_id', { simple: true }) === APPLICATION_ID && schemaVersion(database) > 0;
     if (existed && !ours) throw damaged('it holds no database of amends');
     if (!existed && !ours && database.prepare('select 1 from sqlite_master').get() !== undefined) {
-      throw new StoreRefused(`${paths.database} is a database of something else`, 'name another folder with --storage.path');
+      throw new StoreRefused(
+        `${paths.database} is a database of something else`,
+        'name another folder with --storage.path',
+      );
     }
   } catch (error) {
     throw error instanceof StoreRefused ? error : damaged((error as Error).message, error);
@@ -119,7 +163,10 @@ export const setRemainsAside = (paths: Paths, now: number): void => {
 export const markCreated = (paths: Paths, now: number): void => {
   if (existsSync(paths.marker)) return;
   const marker = openSync(paths.marker, 'w', 0o600);
-  writeSync(marker, `amends.db was made here on ${rfc3339(now)}. Without it amends does not start: see --accept-empty-history.\n`);
+  writeSync(
+    marker,
+    `amends.db was made here on ${rfc3339(now)}. Without it amends does not start: see --accept-empty-history.\n`,
+  );
   fsyncSync(marker);
   closeSync(marker);
   const folder = openSync(paths.folder, 'r');
@@ -129,4 +176,7 @@ export const markCreated = (paths: Paths, now: number): void => {
 
 /** Bytes on disk, the write-ahead log included. */
 export const bytesOf = (paths: Paths): number =>
-  [paths.database, `${paths.database}-wal`].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
+  [paths.database, `${paths.database}-wal`].reduce(
+    (sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );

@@ -44,7 +44,11 @@ export const readHistory = async (queries: Queries, query: HistoryQuery, now: nu
   };
 };
 
-const readDisabled = async (queries: Queries, query: HistoryQuery, now: number): Promise<{ componentDisabled: Disabled | null; ruleDisabled: Disabled | null }> => {
+const readDisabled = async (
+  queries: Queries,
+  query: HistoryQuery,
+  now: number,
+): Promise<{ componentDisabled: Disabled | null; ruleDisabled: Disabled | null }> => {
   const rows = await queries
     .selectFrom('disabled')
     .selectAll()
@@ -52,7 +56,9 @@ const readDisabled = async (queries: Queries, query: HistoryQuery, now: number):
     .where('scope', 'in', ['component', 'rule'])
     .execute();
   const of = (scope: string, name: string | null): Disabled | null => {
-    const row = rows.find((entry) => entry.scope === scope && entry.name === name && (entry.until === null || entry.until > now));
+    const row = rows.find(
+      (entry) => entry.scope === scope && entry.name === name && (entry.until === null || entry.until > now),
+    );
     return row === undefined ? null : toDisabled(row);
   };
   return { componentDisabled: of('component', query.component), ruleDisabled: of('rule', query.rule) };
@@ -104,13 +110,21 @@ const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: numbe
     .where('component', '=', query.component)
     .where('ledger', '=', query.ledger)
     .where('released_at', 'is', null);
-  const inWindow = await kept.where('at', '>=', now - query.window).orderBy('at').orderBy('id').execute();
+  const inWindow = await kept
+    .where('at', '>=', now - query.window)
+    .orderBy('at')
+    .orderBy('id')
+    .execute();
   const last = await kept.where('ended_at', 'is not', null).orderBy('ended_at', 'desc').limit(1).executeTakeFirst();
   const older = last !== undefined && last.at < now - query.window ? [last] : [];
   return [...older, ...inWindow].map(toAttempt);
 };
 
-const readEpisode = async (queries: Queries, episodeId: string | null, ledger: Ledger): Promise<{ episode: readonly Attempt[]; exhausted: boolean }> => {
+const readEpisode = async (
+  queries: Queries,
+  episodeId: string | null,
+  ledger: Ledger,
+): Promise<{ episode: readonly Attempt[]; exhausted: boolean }> => {
   if (episodeId === null) return { episode: [], exhausted: false };
   const attempts = await queries
     .selectFrom('attempts')
@@ -142,7 +156,12 @@ export const readSnapshot = async (queries: Queries, { component, since }: Snaps
     .where(firing)
     .where('component', '=', component)
     .executeTakeFirstOrThrow();
-  return { version, attempts: attempts.map(toAttempt), firingTargets: Number(targets.count), degraded: await degradedModes(queries) };
+  return {
+    version,
+    attempts: attempts.map(toAttempt),
+    firingTargets: Number(targets.count),
+    degraded: await degradedModes(queries),
+  };
 };
 
 const degradedModes = async (queries: Queries): Promise<readonly string[]> =>
@@ -152,7 +171,15 @@ export const readAttempts = async (
   queries: Queries,
   query: { readonly component: string | null; readonly ledger: Ledger; readonly since: number },
 ): Promise<readonly Attempt[]> => {
-  const all = queries.selectFrom('attempts').selectAll().where('ledger', '=', query.ledger).where('released_at', 'is', null).where('at', '>=', query.since);
-  const rows = await (query.component === null ? all : all.where('component', '=', query.component)).orderBy('at').orderBy('id').execute();
+  const all = queries
+    .selectFrom('attempts')
+    .selectAll()
+    .where('ledger', '=', query.ledger)
+    .where('released_at', 'is', null)
+    .where('at', '>=', query.since);
+  const rows = await (query.component === null ? all : all.where('component', '=', query.component))
+    .orderBy('at')
+    .orderBy('id')
+    .execute();
   return rows.map(toAttempt);
 };

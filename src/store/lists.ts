@@ -20,7 +20,12 @@ const columns = (...names: readonly string[]): Readonly<Record<string, string>> 
   Object.fromEntries(names.map((name) => [name, name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]));
 
 const LISTINGS: { readonly [Name in keyof Rows]: Listing<Name> } = {
-  alerts: { time: 'at', key: 'id', filters: columns('id', 'deliveryId', 'status', 'episodeId', 'change', 'decided'), toRow: toAlertRow },
+  alerts: {
+    time: 'at',
+    key: 'id',
+    filters: columns('id', 'deliveryId', 'status', 'episodeId', 'change', 'decided'),
+    toRow: toAlertRow,
+  },
   episodes: {
     time: 'opened_at',
     key: 'id',
@@ -30,13 +35,39 @@ const LISTINGS: { readonly [Name in keyof Rows]: Listing<Name> } = {
   decisions: {
     time: 'at',
     key: 'id',
-    filters: columns('id', 'origin', 'reason', 'caller', 'alertId', 'deliveryId', 'episodeId', 'component', 'target', 'rule', 'strategy', 'runId'),
+    filters: columns(
+      'id',
+      'origin',
+      'reason',
+      'caller',
+      'alertId',
+      'deliveryId',
+      'episodeId',
+      'component',
+      'target',
+      'rule',
+      'strategy',
+      'runId',
+    ),
     toRow: toDecisionRow,
   },
   runs: {
     time: 'created_at',
     key: 'id',
-    filters: columns('id', 'decisionId', 'episodeId', 'component', 'kind', 'target', 'strategy', 'rule', 'state', 'outcome', 'cause', 'leaseOwner'),
+    filters: columns(
+      'id',
+      'decisionId',
+      'episodeId',
+      'component',
+      'kind',
+      'target',
+      'strategy',
+      'rule',
+      'state',
+      'outcome',
+      'cause',
+      'leaseOwner',
+    ),
     toRow: toRunRow,
   },
   inbox: {
@@ -61,7 +92,12 @@ type Place = readonly [number, string | number];
 const readCursor = (cursor: string): Place => {
   try {
     const place = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown;
-    if (Array.isArray(place) && place.length === 2 && Number.isSafeInteger(place[0]) && ['string', 'number'].includes(typeof place[1])) {
+    if (
+      Array.isArray(place) &&
+      place.length === 2 &&
+      Number.isSafeInteger(place[0]) &&
+      ['string', 'number'].includes(typeof place[1])
+    ) {
       return place as unknown as Place;
     }
   } catch {
@@ -79,9 +115,14 @@ const filterValue = (column: string, text: string): string | number => {
 };
 
 /** Throws a RangeError for a filter, a limit or a cursor that cannot be. */
-export const listRows = async <Name extends keyof Rows>(queries: Queries, kind: Name, query: ListQuery): Promise<Page<Rows[Name]>> => {
+export const listRows = async <Name extends keyof Rows>(
+  queries: Queries,
+  kind: Name,
+  query: ListQuery,
+): Promise<Page<Rows[Name]>> => {
   const listing: Listing<Name> = LISTINGS[kind];
-  if (!Number.isInteger(query.limit) || query.limit < 1) throw new RangeError(`a limit is a whole number from 1 to ${MOST_ROWS}`);
+  if (!Number.isInteger(query.limit) || query.limit < 1)
+    throw new RangeError(`a limit is a whole number from 1 to ${MOST_ROWS}`);
   const limit = Math.min(query.limit, MOST_ROWS);
   const { ref } = queries.dynamic;
   const time = sql.ref<number>(listing.time);
@@ -89,7 +130,8 @@ export const listRows = async <Name extends keyof Rows>(queries: Queries, kind: 
   let select = queries.selectFrom(kind as keyof Tables).selectAll();
   for (const [name, text] of Object.entries(query.filters)) {
     const column = Object.hasOwn(listing.filters, name) ? listing.filters[name] : undefined;
-    if (column === undefined) throw new RangeError(`${kind} has no filter '${name}': it is one of ${Object.keys(listing.filters).join(', ')}`);
+    if (column === undefined)
+      throw new RangeError(`${kind} has no filter '${name}': it is one of ${Object.keys(listing.filters).join(', ')}`);
     select = select.where(sql<boolean>`${sql.ref(column)} = ${filterValue(column, text)}`);
   }
   if (query.since !== null) select = select.where(sql<boolean>`${time} >= ${query.since}`);
@@ -104,6 +146,9 @@ export const listRows = async <Name extends keyof Rows>(queries: Queries, kind: 
     .execute()) as unknown as Row<Name>[];
   const shown = found.slice(0, limit);
   const last = shown.at(-1) as Readonly<Record<string, unknown>> | undefined;
-  const next = found.length > limit && last !== undefined ? Buffer.from(canonical([last[listing.time], last[listing.key]])).toString('base64url') : null;
+  const next =
+    found.length > limit && last !== undefined
+      ? Buffer.from(canonical([last[listing.time], last[listing.key]])).toString('base64url')
+      : null;
   return { items: shown.map((row) => listing.toRow(row)), next };
 };

@@ -17,7 +17,9 @@ export const APPLICATION_ID = 0x616d6473;
 export const schemaVersion = (database: Database): number => {
   const known = database.prepare(`select 1 from sqlite_master where type = 'table' and name = 'schema_version'`).get();
   if (known === undefined) return 0;
-  const row = database.prepare('select max(version) as version from schema_version').get() as { version: number | null };
+  const row = database.prepare('select max(version) as version from schema_version').get() as {
+    version: number | null;
+  };
   return row.version ?? 0;
 };
 

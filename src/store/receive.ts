@@ -10,12 +10,12 @@ const INSERT_DELIVERY =
   'insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields) values (?, ?, ?, ?, ?, ?, ?)';
 const INSERT_ALERT =
   'insert into alerts (id, delivery_id, entry_index, at, status, episode_id, change, decided) values (?, ?, ?, ?, ?, ?, ?, 0)';
-const FIND_EPISODE =
-  `select id, state, last_firing_at, resolved_at, component, kind, target from episodes where key = ? and state <> 'closed'`;
+const FIND_EPISODE = `select id, state, last_firing_at, resolved_at, component, kind, target from episodes where key = ? and state <> 'closed'`;
 const OPEN_EPISODE = `insert into episodes (id, key, source, state, component, kind, target, labels, annotations, starts_at, opened_at, last_firing_at, firings)
   values (?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, 1)`;
 const CLOSE_EPISODE = `update episodes set state = 'closed', closed_at = ?, next_evaluation_at = null where id = ?`;
-const REPEAT_EPISODE = 'update episodes set last_firing_at = max(last_firing_at, ?), firings = firings + 1 where id = ?';
+const REPEAT_EPISODE =
+  'update episodes set last_firing_at = max(last_firing_at, ?), firings = firings + 1 where id = ?';
 const REOPEN_EPISODE = `update episodes set state = 'firing', resolved_at = null, last_firing_at = max(last_firing_at, ?), firings = firings + 1 where id = ?`;
 const QUIET_EPISODE = `update episodes set state = 'quiet', resolved_at = ? where id = ?`;
 const MOVE_EPISODE = 'update episodes set component = ?, kind = ?, target = ? where id = ?';
@@ -36,7 +36,11 @@ const SLICE = 500;
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Within an open transaction, which may last over several turns of the event loop. */
-export const receiveAll = async (statements: Statements, ids: Ids, deliveries: readonly NewDelivery[]): Promise<readonly (readonly Received[])[]> => {
+export const receiveAll = async (
+  statements: Statements,
+  ids: Ids,
+  deliveries: readonly NewDelivery[],
+): Promise<readonly (readonly Received[])[]> => {
   const highest = statements.get<{ highest_now: number }>(HIGHEST_NOW, [])?.highest_now ?? 0;
   let sinceTurn = 0;
   const answer: Received[][] = [];
@@ -52,7 +56,13 @@ export const receiveAll = async (statements: Statements, ids: Ids, deliveries: r
     ]);
     const received: Received[] = [];
     for (const alert of delivery.alerts) {
-      const { episodeId, change } = moveEpisode(statements, ids, delivery.source, alert, Math.max(delivery.at, highest));
+      const { episodeId, change } = moveEpisode(
+        statements,
+        ids,
+        delivery.source,
+        alert,
+        Math.max(delivery.at, highest),
+      );
       statements.run(INSERT_ALERT, [alert.id, delivery.id, alert.index, delivery.at, alert.status, episodeId, change]);
       received.push({ alertId: alert.id, episodeId, change });
       sinceTurn += 1;
@@ -72,7 +82,10 @@ const moveEpisode = (
 ): { episodeId: string | null; change: EpisodeChange } => {
   if (alert.key === null || alert.status === null) return { episodeId: null, change: 'none' };
   const found = statements.get<Found>(FIND_EPISODE, [alert.key]);
-  const previous = found === undefined ? null : { state: found.state, lastFiringAt: found.last_firing_at, resolvedAt: found.resolved_at };
+  const previous =
+    found === undefined
+      ? null
+      : { state: found.state, lastFiringAt: found.last_firing_at, resolvedAt: found.resolved_at };
   const change = changeOf(previous, alert.status, now, alert.resolveHold);
   if (change === 'opened') return { episodeId: openEpisode(statements, ids, source, alert, now, found), change };
   if (found === undefined || previous === null) return { episodeId: null, change };
@@ -85,7 +98,14 @@ const moveEpisode = (
   return { episodeId: change === 'none' && holdIsOver(previous, now, alert.resolveHold) ? null : found.id, change };
 };
 
-const openEpisode = (statements: Statements, ids: Ids, source: string, alert: NewAlert, now: number, older: Found | undefined): string => {
+const openEpisode = (
+  statements: Statements,
+  ids: Ids,
+  source: string,
+  alert: NewAlert,
+  now: number,
+  older: Found | undefined,
+): string => {
   if (older !== undefined) statements.run(CLOSE_EPISODE, [now, older.id]);
   const id = ids.next();
   statements.run(OPEN_EPISODE, [

@@ -7,7 +7,8 @@ import type { ActiveRun, Attempt, Disabled, Ledger } from '../run/history.ts';
 import type { Row } from './tables.ts';
 
 /** `__proto__` is a label name like any other; JSON.parse makes it an own member, an assignment would not. */
-const toLabels = (text: string): Labels => Object.setPrototypeOf(JSON.parse(text) as Record<string, string>, null) as Labels;
+const toLabels = (text: string): Labels =>
+  Object.setPrototypeOf(JSON.parse(text) as Record<string, string>, null) as Labels;
 
 export const toAlertRow = (row: Row<'alerts'>): AlertRow => ({
   id: row.id,
@@ -85,7 +86,9 @@ export const toRunRow = (row: Omit<Row<'runs'>, 'plan'>): RunRow => ({
   fence: row.fence,
 });
 
-export const toActiveRun = (row: Pick<Row<'runs'>, 'id' | 'state' | 'component' | 'kind' | 'target' | 'episode_id'>): ActiveRun => ({
+export const toActiveRun = (
+  row: Pick<Row<'runs'>, 'id' | 'state' | 'component' | 'kind' | 'target' | 'episode_id'>,
+): ActiveRun => ({
   id: row.id,
   state: row.state as ActiveRun['state'],
   component: row.component,

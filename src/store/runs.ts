@@ -18,7 +18,12 @@ const findRun = (queries: Queries, id: string): Promise<Row<'runs'> | undefined>
   queries.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
 
 const withEvents = async (queries: Queries, row: Row<'runs'>): Promise<StoredRun> => {
-  const events = await queries.selectFrom('run_events').select(['seq', 'at', 'event']).where('run_id', '=', row.id).orderBy('seq').execute();
+  const events = await queries
+    .selectFrom('run_events')
+    .select(['seq', 'at', 'event'])
+    .where('run_id', '=', row.id)
+    .orderBy('seq')
+    .execute();
   return { run: toRunRow(row), plan: JSON.parse(row.plan) as Plan, events: events.map(toStoredEvent) };
 };
 
@@ -32,20 +37,37 @@ const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<
   const { policy, limits } = stored.plan;
   const { component, kind, target, rule, episodeId } = stored.run;
   const window = Math.max(0, ...[...policy.attempts, ...limits.attempts, ...policy.budget].map((limit) => limit.per));
-  return { ...stored, now, history: await readHistory(queries, { component, kind, target, rule, episodeId, ledger: 'live', window }, now) };
+  return {
+    ...stored,
+    now,
+    history: await readHistory(queries, { component, kind, target, rule, episodeId, ledger: 'live', window }, now),
+  };
 };
 
 /** Work that a dead worker left comes first: it holds a target. While halted nothing is handed out. */
 const nextRun = async (queries: Queries, now: number): Promise<Row<'runs'> | undefined> => {
   if ((await controlsRow(queries)).halt_on === 1) return undefined;
-  const open = queries.selectFrom('runs').selectAll().where(underWay).where('state', '<>', 'awaiting_approval').orderBy('created_at').orderBy('id').limit(1);
+  const open = queries
+    .selectFrom('runs')
+    .selectAll()
+    .where(underWay)
+    .where('state', '<>', 'awaiting_approval')
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(1);
   const left = await open.where('lease_until', '<', now).executeTakeFirst();
   return left ?? (await open.where('lease_until', 'is', null).where('not_before', '<=', now).executeTakeFirst());
 };
 
-export const hasWork = async (queries: Queries, now: number): Promise<boolean> => (await nextRun(queries, now)) !== undefined;
+export const hasWork = async (queries: Queries, now: number): Promise<boolean> =>
+  (await nextRun(queries, now)) !== undefined;
 
-export const claimRun = async (queries: Queries, owner: string, now: number, leaseMs: number): Promise<{ lease: Lease; view: RunView } | null> => {
+export const claimRun = async (
+  queries: Queries,
+  owner: string,
+  now: number,
+  leaseMs: number,
+): Promise<{ lease: Lease; view: RunView } | null> => {
   const row = await nextRun(queries, now);
   if (row === undefined) return null;
   const lease: Lease = { owner, fence: row.fence + 1, until: now + leaseMs };
@@ -59,7 +81,13 @@ export const claimRun = async (queries: Queries, owner: string, now: number, lea
   return { lease, view: await viewOf(queries, { ...row, ...taken }, now) };
 };
 
-export const renewLease = async (queries: Queries, runId: string, lease: Lease, now: number, leaseMs: number): Promise<Lease> => {
+export const renewLease = async (
+  queries: Queries,
+  runId: string,
+  lease: Lease,
+  now: number,
+  leaseMs: number,
+): Promise<Lease> => {
   const renewed: Lease = { ...lease, until: now + leaseMs };
   const held = await queries
     .updateTable('runs')
@@ -112,10 +140,14 @@ export const changeRun = async <T>(
 };
 
 export const readActiveRuns = async (queries: Queries): Promise<readonly RunRow[]> =>
-  (await queries.selectFrom('runs').selectAll().where(underWay).orderBy('created_at').orderBy('id').execute()).map(toRunRow);
+  (await queries.selectFrom('runs').selectAll().where(underWay).orderBy('created_at').orderBy('id').execute()).map(
+    toRunRow,
+  );
 
 export const readSettlingRuns = async (queries: Queries): Promise<readonly RunRow[]> =>
-  (await queries.selectFrom('runs').selectAll().where(settling).orderBy('created_at').orderBy('id').execute()).map(toRunRow);
+  (await queries.selectFrom('runs').selectAll().where(settling).orderBy('created_at').orderBy('id').execute()).map(
+    toRunRow,
+  );
 
 export const endSettling = async (queries: Queries, runId: string): Promise<void> => {
   await queries.updateTable('runs').set({ settle_ended: 1 }).where('id', '=', runId).execute();

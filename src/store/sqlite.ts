@@ -21,7 +21,16 @@ import { MIGRATIONS, migrate } from './migrate.ts';
 import { readUndecided, receiveAll } from './receive.ts';
 import { StoreRefused } from './refused.ts';
 import { toAlertRow, toDecisionRow, toInboxRow } from './rows.ts';
-import { changeRun, claimRun, endSettling, hasWork, readActiveRuns, readRun, readSettlingRuns, renewLease } from './runs.ts';
+import {
+  changeRun,
+  claimRun,
+  endSettling,
+  hasWork,
+  readActiveRuns,
+  readRun,
+  readSettlingRuns,
+  renewLease,
+} from './runs.ts';
 import type { Queries } from './tables.ts';
 import { outboxDone, outboxDue, prune, readFigures } from './upkeep.ts';
 import { applyWrites } from './writes.ts';
@@ -77,9 +86,13 @@ const openWriter = (paths: Paths, options: SqliteOptions): Connection => {
   } catch (error) {
     const code = sqliteCode(error);
     if (code === null || !/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(code)) throw error;
-    throw new StoreRefused(`${paths.database} cannot be written: ${(error as Error).message}`, 'give the user that runs amends the right to write to the folder and its files', {
-      cause: error,
-    });
+    throw new StoreRefused(
+      `${paths.database} cannot be written: ${(error as Error).message}`,
+      'give the user that runs amends the right to write to the folder and its files',
+      {
+        cause: error,
+      },
+    );
   }
 };
 
@@ -96,7 +109,17 @@ const prepare = async (writer: Connection, paths: Paths, options: SqliteOptions,
     await writer.queries
       .transaction()
       .execute((queries) =>
-        appendAudit(queries, { type: 'audit', actor: 'amends', action: 'store.empty_history_accepted', subject: paths.database, detail: { until } }, now),
+        appendAudit(
+          queries,
+          {
+            type: 'audit',
+            actor: 'amends',
+            action: 'store.empty_history_accepted',
+            subject: paths.database,
+            detail: { until },
+          },
+          now,
+        ),
       );
   }
   markCreated(paths, now);
@@ -124,8 +147,10 @@ const createGates = (options: SqliteOptions, writer: Connection, reader: Connect
   return {
     reading: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => work(reader.queries)),
     /** Several reads of one moment. */
-    readingAtOnce: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => reader.queries.transaction().execute(work)),
-    writing: <T>(work: (queries: Queries) => Promise<T>): Promise<T> => guarded(() => writer.queries.transaction().execute(work)),
+    readingAtOnce: <T>(work: (queries: Queries) => Promise<T>): Promise<T> =>
+      guarded(() => reader.queries.transaction().execute(work)),
+    writing: <T>(work: (queries: Queries) => Promise<T>): Promise<T> =>
+      guarded(() => writer.queries.transaction().execute(work)),
     /** Lets what is under way end, and nothing else begin. */
     async close(): Promise<void> {
       const first = closedBy === null;
@@ -137,48 +162,82 @@ const createGates = (options: SqliteOptions, writer: Connection, reader: Connect
   };
 };
 
-const createStore = (paths: Paths, options: SqliteOptions, writer: Connection, reader: Connection, release: () => void): SqliteStore => {
+const createStore = (
+  paths: Paths,
+  options: SqliteOptions,
+  writer: Connection,
+  reader: Connection,
+  release: () => void,
+): SqliteStore => {
   const { reading, readingAtOnce, writing, close } = createGates(options, writer, reader);
   return {
-    receive: async (deliveries) => deliveries.length === 0 ? [] : writing(() => receiveAll(writer.statements, options.ids, deliveries)),
+    receive: async (deliveries) =>
+      deliveries.length === 0 ? [] : writing(() => receiveAll(writer.statements, options.ids, deliveries)),
     undecided: (limit) => readingAtOnce(async () => readUndecided(reader.statements, limit)),
     episode: async (id) => (await reading((queries) => readEpisodes(queries, [id]))).get(id) ?? null,
     episodesById: (ids) => reading((queries) => readEpisodes(queries, ids)),
-    dueEpisodes: (now, limit) => readingAtOnce(async (queries) => dueEpisodes(queries, await effectiveNow(queries, now), limit)),
+    dueEpisodes: (now, limit) =>
+      readingAtOnce(async (queries) => dueEpisodes(queries, await effectiveNow(queries, now), limit)),
     snapshot: (query) => readingAtOnce((queries) => readSnapshot(queries, query)),
     decide: (requests, now, admit) =>
-      writing(async (queries) => decideAll(queries, writer.statements, requests, await advanceNow(queries, now), admit)),
+      writing(async (queries) =>
+        decideAll(queries, writer.statements, requests, await advanceNow(queries, now), admit),
+      ),
 
     async claim(owner, now, leaseMs) {
       // Most polls find nothing: then nothing is written either.
       if (!(await readingAtOnce(async (queries) => hasWork(queries, await effectiveNow(queries, now))))) return null;
       return writing(async (queries) => claimRun(queries, owner, await advanceNow(queries, now), leaseMs));
     },
-    renew: (runId, lease, now, leaseMs) => writing(async (queries) => renewLease(queries, runId, lease, await effectiveNow(queries, now), leaseMs)),
-    changeRun: (runId, lease, now, change) => writing(async (queries) => changeRun(queries, runId, lease, await advanceNow(queries, now), change)),
+    renew: (runId, lease, now, leaseMs) =>
+      writing(async (queries) => renewLease(queries, runId, lease, await effectiveNow(queries, now), leaseMs)),
+    changeRun: (runId, lease, now, change) =>
+      writing(async (queries) => changeRun(queries, runId, lease, await advanceNow(queries, now), change)),
     run: (id) => readingAtOnce((queries) => readRun(queries, id)),
     activeRuns: () => reading(readActiveRuns),
     settlingRuns: () => reading(readSettlingRuns),
     endSettling: (runId) => writing((queries) => endSettling(queries, runId)),
     attempts: (query) => reading((queries) => readAttempts(queries, query)),
 
-    sweepEpisodes: (now, holdOf, ttlOf) => writing(async (queries) => sweepEpisodes(queries, await effectiveNow(queries, now), holdOf, ttlOf)),
+    sweepEpisodes: (now, holdOf, ttlOf) =>
+      writing(async (queries) => sweepEpisodes(queries, await effectiveNow(queries, now), holdOf, ttlOf)),
     write: (writes, now) => writing(async (queries) => applyWrites(queries, writes, await effectiveNow(queries, now))),
     controls: () => readingAtOnce((queries) => readControls(queries, options.clock.now())),
     list: (kind, query) => reading((queries) => listRows(queries, kind, query)),
-    decision: async (id) => optional(await reading((queries) => queries.selectFrom('decisions').selectAll().where('id', '=', id).executeTakeFirst()), toDecisionRow),
-    alert: async (id) => optional(await reading((queries) => queries.selectFrom('alerts').selectAll().where('id', '=', id).executeTakeFirst()), toAlertRow),
+    decision: async (id) =>
+      optional(
+        await reading((queries) => queries.selectFrom('decisions').selectAll().where('id', '=', id).executeTakeFirst()),
+        toDecisionRow,
+      ),
+    alert: async (id) =>
+      optional(
+        await reading((queries) => queries.selectFrom('alerts').selectAll().where('id', '=', id).executeTakeFirst()),
+        toAlertRow,
+      ),
     delivery: async (id) =>
-      optional(await reading((queries) => queries.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst()), (row) => ({
-        id: row.id,
-        at: row.at,
-        source: row.source,
-        body: row.body,
-        groupSize: row.group_size,
-      })),
-    inbox: async (id) => optional(await reading((queries) => queries.selectFrom('inbox').selectAll().where('id', '=', id).executeTakeFirst()), toInboxRow),
+      optional(
+        await reading((queries) =>
+          queries.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst(),
+        ),
+        (row) => ({
+          id: row.id,
+          at: row.at,
+          source: row.source,
+          body: row.body,
+          groupSize: row.group_size,
+        }),
+      ),
+    inbox: async (id) =>
+      optional(
+        await reading((queries) => queries.selectFrom('inbox').selectAll().where('id', '=', id).executeTakeFirst()),
+        toInboxRow,
+      ),
     degraded: async () =>
-      (await reading((queries) => queries.selectFrom('degraded').selectAll().orderBy('since').orderBy('mode').execute())).map((row) => ({
+      (
+        await reading((queries) =>
+          queries.selectFrom('degraded').selectAll().orderBy('since').orderBy('mode').execute(),
+        )
+      ).map((row) => ({
         mode: row.mode,
         component: row.component,
         target: row.target,
@@ -198,4 +257,5 @@ const createStore = (paths: Paths, options: SqliteOptions, writer: Connection, r
   };
 };
 
-const optional = <From, To>(value: From | undefined, convert: (value: From) => To): To | null => (value === undefined ? null : convert(value));
+const optional = <From, To>(value: From | undefined, convert: (value: From) => To): To | null =>
+  value === undefined ? null : convert(value);

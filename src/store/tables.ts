@@ -23,7 +23,15 @@ export type Tables = {
     /** After a start with an accepted empty history: until then nothing is admitted without a human. */
     empty_history_until: number | null;
   };
-  deliveries: { id: string; at: number; source: string; body: Buffer; group_size: number; truncated_alerts: number; unknown_fields: number };
+  deliveries: {
+    id: string;
+    at: number;
+    source: string;
+    body: Buffer;
+    group_size: number;
+    truncated_alerts: number;
+    unknown_fields: number;
+  };
   alerts: {
     /** The order of receiving. */
     seq: Generated<number>;
@@ -76,7 +84,14 @@ export type Tables = {
   };
   /** `version` moves with every change of a component's history. */
   components: { name: string; version: number };
-  disabled: { scope: 'component' | 'rule'; name: string; until: number | null; by: string; reason: string; since: number };
+  disabled: {
+    scope: 'component' | 'rule';
+    name: string;
+    until: number | null;
+    by: string;
+    reason: string;
+    since: number;
+  };
   attempts: {
     id: string;
     ledger: string;
@@ -159,7 +174,16 @@ export type Tables = {
     next_at: number;
     error: string | null;
   };
-  audit: { seq: number; at: number; actor: string; action: string; subject: string; detail: string; prev: string; hash: string };
+  audit: {
+    seq: number;
+    at: number;
+    actor: string;
+    action: string;
+    subject: string;
+    detail: string;
+    prev: string;
+    hash: string;
+  };
 };
 
 export type Queries = Kysely<Tables>;

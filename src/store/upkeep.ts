@@ -5,7 +5,8 @@ import { toOutboxRow } from './rows.ts';
 import type { Queries } from './tables.ts';
 
 /** A run keeps its decision for ever, and with it the alert and the delivery that explain it. */
-const neededByRun = (decision: string) => sql`exists (select 1 from runs where runs.decision_id = ${sql.ref(decision)})`;
+const neededByRun = (decision: string) =>
+  sql`exists (select 1 from runs where runs.decision_id = ${sql.ref(decision)})`;
 const episodeIsOpen = (episode: string) =>
   sql`exists (select 1 from episodes where episodes.id = ${sql.ref(episode)} and episodes.state <> 'closed')`;
 
@@ -20,7 +21,10 @@ export const prune = async (queries: Queries, before: number, limit: number): Pr
   let deleted = 0;
   for (const { id } of alerts.rows) {
     deleted += await removed(sql`delete from decisions where alert_id = ${id} and origin = 'delivery'`, queries);
-    deleted += await removed(sql`delete from decisions where alert_id = ${id} and alert_id is not null and origin <> 'delivery'`, queries);
+    deleted += await removed(
+      sql`delete from decisions where alert_id = ${id} and alert_id is not null and origin <> 'delivery'`,
+      queries,
+    );
     deleted += await removed(sql`delete from alerts where id = ${id}`, queries);
   }
   deleted += await removed(
@@ -83,7 +87,11 @@ export const outboxDue = async (queries: Queries, now: number, limit: number): P
   return rows.map(toOutboxRow);
 };
 
-export const outboxDone = async (queries: Queries, id: string, result: Parameters<Store['outboxDone']>[2]): Promise<void> => {
+export const outboxDone = async (
+  queries: Queries,
+  id: string,
+  result: Parameters<Store['outboxDone']>[2],
+): Promise<void> => {
   const told = result.sent
     ? { status: 'sent' as const, error: null }
     : result.nextAt === null

@@ -1,6 +1,20 @@
 // What admission is shown: exact counts, whatever came before in the same call, the same component or another ledger.
 import { describe, expect, it } from '@jest/globals';
-import { DAY, HOUR, MINUTE, START, admitAlways, admitBelow, attemptOf, endRun, givenRun, heldClock, historyOf, ids, requestOf } from './given.ts';
+import {
+  DAY,
+  HOUR,
+  MINUTE,
+  START,
+  admitAlways,
+  admitBelow,
+  attemptOf,
+  endRun,
+  givenRun,
+  heldClock,
+  historyOf,
+  ids,
+  requestOf,
+} from './given.ts';
 import type { OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';
 
@@ -15,7 +29,9 @@ const admitting = (openStore: OpenStore): void => {
           admitBelow(3),
         ),
       );
-      const reasons = (await Promise.all(calls)).flat().map((decided) => (decided.type === 'decided' ? decided.reason : decided.type));
+      const reasons = (await Promise.all(calls))
+        .flat()
+        .map((decided) => (decided.type === 'decided' ? decided.reason : decided.type));
       expect(reasons.filter((reason) => reason === 'admitted').length).toBe(3);
       expect(reasons.filter((reason) => reason === 'attempts_used_up').length).toBe(97);
       expect((await store.attempts({ component: 'cache', ledger: 'live', since: 0 })).length).toBe(3);
@@ -23,7 +39,10 @@ const admitting = (openStore: OpenStore): void => {
 
     it('counts by the window, by the ledger and by the component (I1)', async () => {
       const store = await openStore(heldClock());
-      const at = (ago: number, said: object = {}) => ({ type: 'attempt.add' as const, attempt: attemptOf({ at: START - ago, ...said }) });
+      const at = (ago: number, said: object = {}) => ({
+        type: 'attempt.add' as const,
+        attempt: attemptOf({ at: START - ago, ...said }),
+      });
       await store.write(
         [
           at(HOUR),
@@ -40,29 +59,41 @@ const admitting = (openStore: OpenStore): void => {
       expect(live.budget).toEqual([START - HOUR, START - 2 * MINUTE, START - MINUTE]);
       expect((await historyOf(store, START, { window: HOUR, ledger: 'shadow' })).attempts.length).toBe(1);
       expect((await historyOf(store, START, { window: 0, ledger: 'shadow:slow' })).budget.length).toBe(1);
-      expect((await store.snapshot({ component: 'cache', since: START - HOUR })).attempts.map((attempt) => attempt.ledger)).toEqual([
-        'live',
-        'live',
-        'shadow',
-        'shadow:slow',
-      ]);
+      expect(
+        (await store.snapshot({ component: 'cache', since: START - HOUR })).attempts.map((attempt) => attempt.ledger),
+      ).toEqual(['live', 'live', 'shadow', 'shadow:slow']);
     });
 
     it('shows the attempt that ended last even when it is older than the window', async () => {
       const store = await openStore(heldClock());
       const add = (at: number, endedAt: number | null) =>
-        store.write([{ type: 'attempt.add', attempt: attemptOf({ at, endedAt, outcome: endedAt === null ? null : 'unresolved' }) }], START);
+        store.write(
+          [
+            {
+              type: 'attempt.add',
+              attempt: attemptOf({ at, endedAt, outcome: endedAt === null ? null : 'unresolved' }),
+            },
+          ],
+          START,
+        );
       await add(START - 3 * DAY, START - 3 * DAY + 1);
       await add(START - 2 * DAY, START - MINUTE);
-      expect((await historyOf(store, START, { window: HOUR })).attempts.map((attempt) => attempt.at)).toEqual([START - 2 * DAY]);
+      expect((await historyOf(store, START, { window: HOUR })).attempts.map((attempt) => attempt.at)).toEqual([
+        START - 2 * DAY,
+      ]);
       await add(START - MINUTE, START);
-      expect((await historyOf(store, START, { window: HOUR })).attempts.map((attempt) => attempt.at)).toEqual([START - MINUTE]);
+      expect((await historyOf(store, START, { window: HOUR })).attempts.map((attempt) => attempt.at)).toEqual([
+        START - MINUTE,
+      ]);
     });
 
     it('gives back a reservation that did nothing, and keeps it in what the episode has tried', async () => {
       const store = await openStore(heldClock());
       const runId = await givenRun(store, START, { episodeId: 'episode' });
-      await store.write([{ type: 'attempt.release', runId, at: START + 1, outcome: 'withdrawn', cause: 'expired' }], START + 1);
+      await store.write(
+        [{ type: 'attempt.release', runId, at: START + 1, outcome: 'withdrawn', cause: 'expired' }],
+        START + 1,
+      );
       const history = await historyOf(store, START + 2, { episodeId: 'episode' });
       expect(history.attempts).toEqual([]);
       expect(history.budget).toEqual([]);
@@ -89,7 +120,19 @@ const admitting = (openStore: OpenStore): void => {
       await endRun(store, runId, START + 1, {
         outcome: 'stuck',
         writes: [
-          { type: 'inbox.open', id: entry, kind: 'escalation', dedup: null, severity: 'SEV2', component: 'cache', target: '10.0.0.7:6379', runId, episodeId: null, title: 'stuck', body: {} },
+          {
+            type: 'inbox.open',
+            id: entry,
+            kind: 'escalation',
+            dedup: null,
+            severity: 'SEV2',
+            component: 'cache',
+            target: '10.0.0.7:6379',
+            runId,
+            episodeId: null,
+            title: 'stuck',
+            body: {},
+          },
         ],
       });
       expect((await historyOf(store, START + DAY * 30)).stuck).toBe(runId);
@@ -123,14 +166,38 @@ const admitting = (openStore: OpenStore): void => {
       let runId = '';
       expect(await moves(async () => (runId = await givenRun(store)))).toBe(true);
       expect(await moves(() => endRun(store, runId, START + 1, { outcome: 'unresolved' }))).toBe(true);
-      expect(await moves(() => store.write([{ type: 'attempt.release', runId, at: START, outcome: 'withdrawn', cause: 'cancelled' }], START))).toBe(true);
-      const on = { type: 'degraded', mode: 'redis_unavailable', on: true, component: 'cache', target: 't', runId } as const;
+      expect(
+        await moves(() =>
+          store.write([{ type: 'attempt.release', runId, at: START, outcome: 'withdrawn', cause: 'cancelled' }], START),
+        ),
+      ).toBe(true);
+      const on = {
+        type: 'degraded',
+        mode: 'redis_unavailable',
+        on: true,
+        component: 'cache',
+        target: 't',
+        runId,
+      } as const;
       expect(await moves(() => store.write([on], START))).toBe(true);
       expect(await moves(() => store.write([on], START))).toBe(false);
       expect(await moves(() => store.write([{ ...on, on: false }], START))).toBe(true);
-      expect(await moves(() => store.write([{ type: 'disable', scope: 'component', name: 'cache', until: null, by: 'a', reason: '' }], START))).toBe(true);
-      expect(await moves(() => store.write([{ type: 'enable', scope: 'component', name: 'cache', by: 'a' }], START))).toBe(true);
-      expect(await moves(() => store.write([{ type: 'disable', scope: 'rule', name: 'r', until: null, by: 'a', reason: '' }], START))).toBe(true);
+      expect(
+        await moves(() =>
+          store.write(
+            [{ type: 'disable', scope: 'component', name: 'cache', until: null, by: 'a', reason: '' }],
+            START,
+          ),
+        ),
+      ).toBe(true);
+      expect(
+        await moves(() => store.write([{ type: 'enable', scope: 'component', name: 'cache', by: 'a' }], START)),
+      ).toBe(true);
+      expect(
+        await moves(() =>
+          store.write([{ type: 'disable', scope: 'rule', name: 'r', until: null, by: 'a', reason: '' }], START),
+        ),
+      ).toBe(true);
       expect(await moves(() => givenRun(store, START, { component: 'shop', target: 'orders' }))).toBe(false);
       expect(await moves(() => store.decide([requestOf({ reason: 'duplicate' })], START, admitAlways))).toBe(false);
     });

@@ -10,7 +10,8 @@ const [act, folder, ...rest] = process.argv.slice(2);
 const ids = createIds(systemClock);
 const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const tell = (message) => process.send?.(message);
-const open = (lock) => openSqliteStore({ folder, clock: systemClock, ids, log, owner: 'a child', acceptEmptyHistory: false, lock });
+const open = (lock) =>
+  openSqliteStore({ folder, clock: systemClock, ids, log, owner: 'a child', acceptEmptyHistory: false, lock });
 
 const alert = (delivery, index) => ({
   id: `${delivery}-${index}`,
@@ -29,10 +30,24 @@ const alert = (delivery, index) => ({
 const delivery = (alerts, bytes = 100) => {
   const id = ids.next();
   const entries = Array.from({ length: alerts }, (_, index) => alert(id, index));
-  return { id, at: Date.now(), source: 'alertmanager', body: Buffer.alloc(bytes, 'x'), groupSize: alerts, truncatedAlerts: 0, unknownFields: 0, alerts: entries };
+  return {
+    id,
+    at: Date.now(),
+    source: 'alertmanager',
+    body: Buffer.alloc(bytes, 'x'),
+    groupSize: alerts,
+    truncatedAlerts: 0,
+    unknownFields: 0,
+    alerts: entries,
+  };
 };
 
-const plan = { component: { name: 'cache', kind: 'redis' }, target: { name: 't' }, policy: { attempts: [], budget: [] }, limits: { attempts: [] } };
+const plan = {
+  component: { name: 'cache', kind: 'redis' },
+  target: { name: 't' },
+  policy: { attempts: [], budget: [] },
+  limits: { attempts: [] },
+};
 
 const request = () => ({
   id: ids.next(),
@@ -49,17 +64,30 @@ const request = () => ({
   strategy: 'reconnect',
   reason: null,
   wishes: [{ plan, ledger: 'live' }],
-  historyQueries: [{ component: 'cache', kind: 'redis', target: 't', rule: null, episodeId: null, ledger: 'live', window: 3_600_000 }],
+  historyQueries: [
+    { component: 'cache', kind: 'redis', target: 't', rule: null, episodeId: null, ledger: 'live', window: 3_600_000 },
+  ],
   version: null,
   record: {},
   writes: [],
 });
 
 const admitBelow = (max) => (_wish, history, asked) => {
-  if (history.attempts.length >= max) return { reason: 'attempts_used_up', runId: null, verdicts: [], retryAt: null, writes: [] };
+  if (history.attempts.length >= max)
+    return { reason: 'attempts_used_up', runId: null, verdicts: [], retryAt: null, writes: [] };
   const runId = ids.next();
   const said = { component: 'cache', kind: 'redis', target: 't', strategy: 'reconnect', rule: null, episodeId: null };
-  const attempt = { ...said, id: ids.next(), ledger: 'live', runId, rung: 0, at: history.now, endedAt: null, outcome: null, cause: null };
+  const attempt = {
+    ...said,
+    id: ids.next(),
+    ledger: 'live',
+    runId,
+    rung: 0,
+    at: history.now,
+    endedAt: null,
+    outcome: null,
+    cause: null,
+  };
   const run = { ...said, id: runId, decisionId: asked.id, plan, alertStartedAt: null };
   const writes = [
     { type: 'run.create', run, events: [{ type: 'admitted', approval: false, notBefore: history.now }] },
@@ -107,11 +135,7 @@ const acts = {
     const store = await open(true);
     tellTurns();
     for (;;) {
-      const decided = await store.decide(
-        Array.from({ length: requests }, request),
-        Date.now(),
-        admitBelow(1e9),
-      );
+      const decided = await store.decide(Array.from({ length: requests }, request), Date.now(), admitBelow(1e9));
       tell({ decided: decided.map((answer) => answer.runId) });
     }
   },
@@ -151,9 +175,16 @@ const acts = {
     const [at] = rest.map(Number);
     const database = new Database(`${folder}/amends.db`);
     database.function('die', { directOnly: false }, () => process.kill(process.pid, 'SIGKILL'));
-    const statements = ['create table more (id integer) strict', 'insert into more values (1)', 'alter table more add column name text', "update more set name = 'x'"];
+    const statements = [
+      'create table more (id integer) strict',
+      'insert into more values (1)',
+      'alter table more add column name text',
+      "update more set name = 'x'",
+    ];
     const migration = { version: 2, sqlite: statements.toSpliced(at, 0, 'select die()') };
-    migrate(database, `${folder}/amends.db`, 0, [{ version: 1, sqlite: [] }, migration], () => tell({ finished: true }));
+    migrate(database, `${folder}/amends.db`, 0, [{ version: 1, sqlite: [] }, migration], () =>
+      tell({ finished: true }),
+    );
   },
 };
 

@@ -53,7 +53,9 @@ export const startChild = (args: readonly (string | number)[], execPath?: string
           resolve(found);
         };
         listeners.add(look);
-        void ended.then(({ code, signal }) => reject(new Error(`the child ended (${code ?? signal}) before it told '${member}'`)));
+        void ended.then(({ code, signal }) =>
+          reject(new Error(`the child ended (${code ?? signal}) before it told '${member}'`)),
+        );
         look();
       }),
   };

@@ -1,7 +1,20 @@
 // What deciding promises: one decision an alert, decision and admission both or neither, and no decision on an old history.
 import { describe, expect, it } from '@jest/globals';
 import type { Admit } from '../../../src/port/store.ts';
-import { HOUR, START, admitAlways, admitBelow, attemptOf, deliveryOf, everything, givenRun, heldClock, historyOf, ids, requestOf } from './given.ts';
+import {
+  HOUR,
+  START,
+  admitAlways,
+  admitBelow,
+  attemptOf,
+  deliveryOf,
+  everything,
+  givenRun,
+  heldClock,
+  historyOf,
+  ids,
+  requestOf,
+} from './given.ts';
 import type { OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';
 
@@ -16,13 +29,25 @@ const deciding = (openStore: OpenStore): void => {
       const delivery = deliveryOf([{}, { name: 'other' }]);
       await store.receive([delivery]);
       const [first, second] = delivery.alerts.map((alert) =>
-        requestOf({ origin: 'delivery', alertId: alert.id, deliveryId: delivery.id, reason: 'no_match', component: null, target: null }),
+        requestOf({
+          origin: 'delivery',
+          alertId: alert.id,
+          deliveryId: delivery.id,
+          reason: 'no_match',
+          component: null,
+          target: null,
+        }),
       );
       if (first === undefined || second === undefined) throw new Error('two alerts were sent');
-      expect(await store.decide([first], START, never)).toEqual([{ type: 'decided', reason: 'no_match', runId: null, retryAt: null, verdicts: [] }]);
+      expect(await store.decide([first], START, never)).toEqual([
+        { type: 'decided', reason: 'no_match', runId: null, retryAt: null, verdicts: [] },
+      ]);
       expect((await store.undecided(10)).map((alert) => alert.index)).toEqual([1]);
       const again = { ...requestOf({ origin: 'delivery', alertId: first.alertId }), id: ids.next() };
-      expect(await store.decide([again, second], START, never)).toMatchObject([{ reason: 'no_match' }, { reason: 'no_match' }]);
+      expect(await store.decide([again, second], START, never)).toMatchObject([
+        { reason: 'no_match' },
+        { reason: 'no_match' },
+      ]);
       expect((await store.list('decisions', everything)).items.length).toBe(2);
       expect(await store.undecided(10)).toEqual([]);
       expect(await store.alert(first.alertId ?? '')).toMatchObject({ decided: true });
@@ -43,12 +68,20 @@ const deciding = (openStore: OpenStore): void => {
       const request = requestOf({ record: { facts: { severity: 'page' } } });
       const [decided] = await store.decide([request], START, admitBelow(1));
       const row = await store.decision(request.id);
-      expect(row).toMatchObject({ id: request.id, reason: 'admitted', origin: 'retry', component: 'cache', runId: decided?.type === 'decided' ? decided.runId : '' });
+      expect(row).toMatchObject({
+        id: request.id,
+        reason: 'admitted',
+        origin: 'retry',
+        component: 'cache',
+        runId: decided?.type === 'decided' ? decided.runId : '',
+      });
       expect(row?.record).toEqual({
         facts: { severity: 'page' },
         now: START,
         historyVersion: 0,
-        verdicts: [[{ guard: 'attempts_used_up', passed: true, detail: '', inputs: { used: 0, max: 1 }, endsAt: null }]],
+        verdicts: [
+          [{ guard: 'attempts_used_up', passed: true, detail: '', inputs: { used: 0, max: 1 }, endsAt: null }],
+        ],
       });
     });
 
@@ -88,8 +121,15 @@ const deciding = (openStore: OpenStore): void => {
     it('is whole or not at all: what breaks inside takes decision, run and attempt with it (F3)', async () => {
       const store = await openStore(heldClock());
       const good = requestOf();
-      const bad = requestOf({ writes: [{ type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) }, { type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) }] });
-      await expect(store.decide([good, bad], START, admitAlways)).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
+      const bad = requestOf({
+        writes: [
+          { type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) },
+          { type: 'attempt.add', attempt: attemptOf({ id: 'twice' }) },
+        ],
+      });
+      await expect(store.decide([good, bad], START, admitAlways)).rejects.toMatchObject({
+        code: expect.stringMatching(/^SQLITE_CONSTRAINT/),
+      });
       expect(await store.decision(good.id)).toBeNull();
       expect(await store.activeRuns()).toEqual([]);
       expect(await store.attempts({ component: null, ledger: 'live', since: 0 })).toEqual([]);

@@ -1,7 +1,20 @@
 // What episodes promise over time: looked at again when due, quiet and closed in their time, and kept while needed.
 import { describe, expect, it } from '@jest/globals';
 import type { Store } from '../../../src/port/store.ts';
-import { DAY, HOLD, HOUR, MINUTE, START, admitAlways, deliveryOf, endRun, everything, givenRun, heldClock, requestOf } from './given.ts';
+import {
+  DAY,
+  HOLD,
+  HOUR,
+  MINUTE,
+  START,
+  admitAlways,
+  deliveryOf,
+  endRun,
+  everything,
+  givenRun,
+  heldClock,
+  requestOf,
+} from './given.ts';
 import type { AlertSaid, OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';
 
@@ -21,7 +34,8 @@ const episodes = (openStore: OpenStore): void => {
       const first = await open(store, { name: 'a' });
       const second = await open(store, { name: 'b' });
       const third = await open(store, { name: 'c' });
-      const at = (id: string, nextEvaluationAt: number | null) => store.write([{ type: 'episode.update', id, patch: { nextEvaluationAt } }], START);
+      const at = (id: string, nextEvaluationAt: number | null) =>
+        store.write([{ type: 'episode.update', id, patch: { nextEvaluationAt } }], START);
       await at(first, START + 20);
       await at(second, START + 10);
       expect(await due(store, START + 9)).toEqual([]);
@@ -38,19 +52,48 @@ const episodes = (openStore: OpenStore): void => {
     it('take a patch member by member', async () => {
       const store = await openStore(heldClock());
       const id = await open(store);
-      await store.write([{ type: 'episode.update', id, patch: { backoff: 2, exhausted: true, catalogDigest: 'sha256:1', hadRun: true, nextEvaluationAt: START } }], START);
-      await store.write([{ type: 'episode.update', id, patch: { nextEvaluationAt: null } }, { type: 'episode.update', id, patch: {} }], START);
-      expect(await store.episode(id)).toMatchObject({ backoff: 2, exhausted: true, catalogDigest: 'sha256:1', hadRun: true, nextEvaluationAt: null });
+      await store.write(
+        [
+          {
+            type: 'episode.update',
+            id,
+            patch: { backoff: 2, exhausted: true, catalogDigest: 'sha256:1', hadRun: true, nextEvaluationAt: START },
+          },
+        ],
+        START,
+      );
+      await store.write(
+        [
+          { type: 'episode.update', id, patch: { nextEvaluationAt: null } },
+          { type: 'episode.update', id, patch: {} },
+        ],
+        START,
+      );
+      expect(await store.episode(id)).toMatchObject({
+        backoff: 2,
+        exhausted: true,
+        catalogDigest: 'sha256:1',
+        hadRun: true,
+        nextEvaluationAt: null,
+      });
       expect(await store.episode('none')).toBeNull();
       expect([...(await store.episodesById([id, 'none'])).keys()]).toEqual([id]);
     });
 
-    it('close after their component\'s hold, and count as resolved when nothing fires for their time to live', async () => {
+    it("close after their component's hold, and count as resolved when nothing fires for their time to live", async () => {
       const store = await openStore(heldClock());
       const quiet = await open(store, { name: 'a' });
       const other = await open(store, { name: 'b', component: null, kind: null, target: null });
       const silent = await open(store, { name: 'c' });
-      await store.receive([deliveryOf([{ name: 'a', status: 'resolved' }, { name: 'b', status: 'resolved', component: null }], START + 1)]);
+      await store.receive([
+        deliveryOf(
+          [
+            { name: 'a', status: 'resolved' },
+            { name: 'b', status: 'resolved', component: null },
+          ],
+          START + 1,
+        ),
+      ]);
       const holdOf = (component: string | null): number => (component === null ? HOUR : HOLD);
       expect(await store.sweepEpisodes(START + HOLD, holdOf, ttl)).toEqual({ closed: [], expired: [] });
       expect(await store.sweepEpisodes(START + 1 + HOLD, holdOf, ttl)).toEqual({ closed: [quiet], expired: [] });
@@ -96,7 +139,10 @@ const episodes = (openStore: OpenStore): void => {
       expect(await store.prune(START + MINUTE, 100)).toBe(10);
       expect(await store.prune(START + MINUTE, 100)).toBe(0);
       expect((await store.list('alerts', everything)).items.length).toBe(3);
-      expect((await store.list('decisions', everything)).items.map((decision) => decision.reason).toSorted()).toEqual(['admitted', 'no_match']);
+      expect((await store.list('decisions', everything)).items.map((decision) => decision.reason).toSorted()).toEqual([
+        'admitted',
+        'no_match',
+      ]);
       const [run] = await store.activeRuns();
       const decision = await store.decision(run?.decisionId ?? '');
       expect(await store.delivery(decision?.deliveryId ?? '')).not.toBeNull();

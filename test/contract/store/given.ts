@@ -10,7 +10,16 @@ import { createIds } from '../../../src/base/ids.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
 import { sha256 } from '../../../src/base/json.ts';
 import type { Log } from '../../../src/base/log.ts';
-import type { Admission, Admit, DecisionRequest, NewAlert, NewDelivery, Projection, Store, Wish } from '../../../src/port/store.ts';
+import type {
+  Admission,
+  Admit,
+  DecisionRequest,
+  NewAlert,
+  NewDelivery,
+  Projection,
+  Store,
+  Wish,
+} from '../../../src/port/store.ts';
 import type { Policy } from '../../../src/rule/limits.ts';
 import type { RunEvent } from '../../../src/run/events.ts';
 import type { Attempt, Ledger } from '../../../src/run/history.ts';
@@ -76,7 +85,7 @@ export const deliveryOf = (alerts: readonly AlertSaid[], at = START): NewDeliver
   alerts: alerts.map((alert, index) => alertOf(alert, index)),
 });
 
-export const policy: Policy = {
+const policy: Policy = {
   mode: 'auto',
   attempts: [
     { max: 3, per: HOUR },
@@ -94,7 +103,11 @@ export const policy: Policy = {
 };
 
 /** The store keeps a plan as it is; of the runbook it needs nothing. */
-export const planFor = (component = 'cache', target = '10.0.0.7:6379', rule: string | null = 'redis-connection-lost'): Plan => ({
+const planFor = (
+  component = 'cache',
+  target = '10.0.0.7:6379',
+  rule: string | null = 'redis-connection-lost',
+): Plan => ({
   runbook: { name: 'redis/reconnect' } as Plan['runbook'],
   inputs: {},
   component: { name: component, kind: 'redis', team: null, allowedActions: [] },
@@ -117,7 +130,10 @@ export const requestOf = ({ ledger = 'live', window = DAY, ...said }: RequestSai
   const component = said.component === undefined ? 'cache' : said.component;
   const target = said.target === undefined ? '10.0.0.7:6379' : said.target;
   const rule = said.rule === undefined ? 'redis-connection-lost' : said.rule;
-  const wishes: readonly Wish[] = said.reason == null && component !== null && target !== null ? [{ plan: planFor(component, target, rule), ledger }] : [];
+  const wishes: readonly Wish[] =
+    (said.reason ?? null) === null && component !== null && target !== null
+      ? [{ plan: planFor(component, target, rule), ledger }]
+      : [];
   return {
     id: ids.next(),
     at: START,
@@ -186,17 +202,32 @@ export const runWrites = (request: DecisionRequest, now: number, runId: string, 
   },
   {
     type: 'attempt.add',
-    attempt: attemptOf({ runId, episodeId: request.episodeId, component: request.component ?? '', target: request.target ?? '', at: now }),
+    attempt: attemptOf({
+      runId,
+      episodeId: request.episodeId,
+      component: request.component ?? '',
+      target: request.target ?? '',
+      at: now,
+    }),
   },
 ];
 
 /** Admits whatever is asked, with a run and an attempt. */
 export const admitAlways: Admit = (wish, history, request) => {
   const runId = ids.next();
-  return { reason: 'admitted', runId, verdicts: [], retryAt: null, writes: wish.ledger === 'live' ? runWrites(request, history.now, runId) : [attemptWrite(wish.ledger, history.now)] };
+  return {
+    reason: 'admitted',
+    runId,
+    verdicts: [],
+    retryAt: null,
+    writes: wish.ledger === 'live' ? runWrites(request, history.now, runId) : [attemptWrite(wish.ledger, history.now)],
+  };
 };
 
-const attemptWrite = (ledger: Ledger, at: number): Write => ({ type: 'attempt.add', attempt: attemptOf({ ledger, at }) });
+const attemptWrite = (ledger: Ledger, at: number): Write => ({
+  type: 'attempt.add',
+  attempt: attemptOf({ ledger, at }),
+});
 
 /** Admits below `max` attempts an hour: the smallest cap that can be got wrong. */
 export const admitBelow =
@@ -204,11 +235,17 @@ export const admitBelow =
   (wish, history, request): Admission => {
     const used = history.attempts.filter((attempt) => attempt.at > history.now - HOUR).length;
     const inputs: JsonObject = { used, max };
-    if (used < max) return { ...admitAlways(wish, history, request), verdicts: [{ guard: 'attempts_used_up', passed: true, detail: '', inputs, endsAt: null }] };
+    if (used < max)
+      return {
+        ...admitAlways(wish, history, request),
+        verdicts: [{ guard: 'attempts_used_up', passed: true, detail: '', inputs, endsAt: null }],
+      };
     return {
       reason: 'attempts_used_up',
       runId: null,
-      verdicts: [{ guard: 'attempts_used_up', passed: false, detail: `${used} of ${max}`, inputs, endsAt: history.now + HOUR }],
+      verdicts: [
+        { guard: 'attempts_used_up', passed: false, detail: `${used} of ${max}`, inputs, endsAt: history.now + HOUR },
+      ],
       retryAt: history.now + HOUR,
       writes: [],
     };
@@ -239,7 +276,11 @@ export const endRun = async (
   store: Store,
   runId: string,
   now: number,
-  said: { readonly outcome: 'resolved' | 'unresolved' | 'stuck'; readonly settleUntil?: number | null; readonly writes?: readonly Write[] },
+  said: {
+    readonly outcome: 'resolved' | 'unresolved' | 'stuck';
+    readonly settleUntil?: number | null;
+    readonly writes?: readonly Write[];
+  },
 ): Promise<void> => {
   const cause = said.outcome === 'resolved' ? 'verified' : said.outcome === 'stuck' ? 'indeterminate' : 'step_failed';
   const settleUntil = said.settleUntil ?? null;

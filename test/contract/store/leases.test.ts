@@ -24,7 +24,10 @@ const leases = (openStore: OpenStore): void => {
       const second = await givenRun(store, START + 10);
       const claims = await Promise.all([1, 2, 3].map((worker) => store.claim(`worker-${worker}`, START + 10, LEASE)));
       expect(claims.map((claim) => claim?.view.run.id ?? null)).toEqual([first, second, null]);
-      expect(claims[0]).toMatchObject({ lease: { owner: 'worker-1', fence: 1, until: START + 10 + LEASE }, view: { run: { recoveries: 0, leaseOwner: 'worker-1', fence: 1 } } });
+      expect(claims[0]).toMatchObject({
+        lease: { owner: 'worker-1', fence: 1, until: START + 10 + LEASE },
+        view: { run: { recoveries: 0, leaseOwner: 'worker-1', fence: 1 } },
+      });
       const runId = ids.next();
       const later = requestOf();
       await store.decide([later], START + 10, (_wish, history) => ({
@@ -43,24 +46,41 @@ const leases = (openStore: OpenStore): void => {
       const runId = await givenRun(store);
       const claim = await store.claim('worker', START, LEASE);
       expect(claim?.view.plan).toMatchObject({ component: { name: 'cache' }, rule: 'redis-connection-lost' });
-      expect(claim?.view.events).toEqual([{ seq: 1, at: START, event: { type: 'admitted', approval: false, notBefore: START } }]);
+      expect(claim?.view.events).toEqual([
+        { seq: 1, at: START, event: { type: 'admitted', approval: false, notBefore: START } },
+      ]);
       expect(claim?.view.history.attempts.map((attempt) => attempt.runId)).toEqual([runId]);
       expect(claim?.view.history.active.map((run) => run.id)).toEqual([runId]);
-      expect(await store.run(runId)).toEqual({ run: claim?.view.run, plan: claim?.view.plan, events: claim?.view.events });
+      expect(await store.run(runId)).toEqual({
+        run: claim?.view.run,
+        plan: claim?.view.plan,
+        events: claim?.view.events,
+      });
     });
 
     it('leaves what awaits approval alone', async () => {
       const store = await openStore(heldClock());
       const request = requestOf();
       const runId = ids.next();
-      await store.decide([request], START, () => ({ reason: 'awaiting_approval', runId, verdicts: [], retryAt: null, writes: runWrites(request, START, runId, true) }));
+      await store.decide([request], START, () => ({
+        reason: 'awaiting_approval',
+        runId,
+        verdicts: [],
+        retryAt: null,
+        writes: runWrites(request, START, runId, true),
+      }));
       expect(await store.claim('worker', START + DAY, LEASE)).toBeNull();
       expect((await store.figures()).approvalsWaiting).toBe(1);
-      await store.changeRun(runId, null, START, () => started({ events: [{ type: 'approved', step: null, by: 'anna', notBefore: START }], projection: projectionOf({ state: 'queued' }) }));
+      await store.changeRun(runId, null, START, () =>
+        started({
+          events: [{ type: 'approved', step: null, by: 'anna', notBefore: START }],
+          projection: projectionOf({ state: 'queued' }),
+        }),
+      );
       expect((await store.claim('worker', START + 1, LEASE))?.view.run.id).toBe(runId);
     });
 
-    it('gives a dead worker\'s run to another after the lease, with a newer fence, and counts it (F11)', async () => {
+    it("gives a dead worker's run to another after the lease, with a newer fence, and counts it (F11)", async () => {
       const store = await openStore(heldClock());
       const runId = await givenRun(store);
       const first = await store.claim('worker-1', START, LEASE);
@@ -71,7 +91,10 @@ const leases = (openStore: OpenStore): void => {
       expect(renewed).toEqual({ owner: 'worker-1', fence: 1, until: START + 2 * LEASE });
       expect(await store.claim('worker-2', START + LEASE + 1, LEASE)).toBeNull();
       const second = await store.claim('worker-2', START + 2 * LEASE + 1, LEASE);
-      expect(second).toMatchObject({ lease: { owner: 'worker-2', fence: 2 }, view: { run: { recoveries: 1, state: 'running' } } });
+      expect(second).toMatchObject({
+        lease: { owner: 'worker-2', fence: 2 },
+        view: { run: { recoveries: 1, state: 'running' } },
+      });
       await expect(store.renew(runId, renewed, START + 2 * LEASE + 1, LEASE)).rejects.toThrow(LeaseLost);
     });
 
@@ -86,7 +109,9 @@ const leases = (openStore: OpenStore): void => {
         return started();
       });
       await expect(late).rejects.toThrow(LeaseLost);
-      await expect(store.changeRun(runId, { ...current, owner: 'another' }, START, () => started())).rejects.toThrow(LeaseLost);
+      await expect(store.changeRun(runId, { ...current, owner: 'another' }, START, () => started())).rejects.toThrow(
+        LeaseLost,
+      );
       expect(asked).toBe(false);
       expect((await store.run(runId))?.events.length).toBe(1);
       expect(await store.changeRun(runId, current, START + LEASE + 2, () => started())).toBe('done');
@@ -96,7 +121,9 @@ const leases = (openStore: OpenStore): void => {
       const store = await openStore(heldClock());
       const runId = await givenRun(store);
       const lease = (await store.claim('worker', START, LEASE))?.lease as Lease;
-      await store.changeRun(runId, lease, START + 1, () => started({ events: [{ type: 'claimed', owner: 'worker', fence: 1, recovery: false }, { type: 'started' }] }));
+      await store.changeRun(runId, lease, START + 1, () =>
+        started({ events: [{ type: 'claimed', owner: 'worker', fence: 1, recovery: false }, { type: 'started' }] }),
+      );
       await store.changeRun(runId, lease, START + 2, (view) => {
         expect(view.events.map((stored) => [stored.seq, stored.event.type])).toEqual([
           [1, 'admitted'],
@@ -108,7 +135,11 @@ const leases = (openStore: OpenStore): void => {
       const stored = await store.run(runId);
       expect(stored?.run).toMatchObject({ state: 'running', startedAt: START, leaseOwner: null, fence: 1 });
       expect(stored?.events.at(-1)).toEqual({ seq: 4, at: START + 2, event: { type: 'resolved_during_run' } });
-      expect((await store.claim('next', START + 3, LEASE))?.view.run).toMatchObject({ id: runId, fence: 2, recoveries: 0 });
+      expect((await store.claim('next', START + 3, LEASE))?.view.run).toMatchObject({
+        id: runId,
+        fence: 2,
+        recoveries: 0,
+      });
     });
 
     it('writes nothing when there is nothing to change, no such run, or what changes it throws', async () => {
@@ -120,7 +151,9 @@ const leases = (openStore: OpenStore): void => {
         throw new RangeError('a bug');
       });
       await expect(bug).rejects.toThrow('a bug');
-      const twice = store.changeRun(runId, null, START, () => started({ writes: runWrites(requestOf(), START, runId) }));
+      const twice = store.changeRun(runId, null, START, () =>
+        started({ writes: runWrites(requestOf(), START, runId) }),
+      );
       await expect(twice).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
       expect((await store.run(runId))?.events.length).toBe(1);
       expect(await store.run('none')).toBeNull();
@@ -134,7 +167,13 @@ const leases = (openStore: OpenStore): void => {
       const halt = { type: 'halt', on: true, hard: false, by: 'anna', reason: 'drill' } as const;
       await store.write([halt], START);
       expect(await store.claim('worker', START + DAY, LEASE)).toBeNull();
-      expect((await store.controls()).halt).toEqual({ on: true, by: 'anna', reason: 'drill', at: START + 1, hard: false });
+      expect((await store.controls()).halt).toEqual({
+        on: true,
+        by: 'anna',
+        reason: 'drill',
+        at: START + 1,
+        hard: false,
+      });
       await store.write([{ ...halt, on: false }], START);
       expect(await store.claim('worker', START + DAY, LEASE)).not.toBeNull();
       expect((await store.claim('worker', START + DAY, LEASE))?.view.run.id).toBe(left);
@@ -145,8 +184,15 @@ const leases = (openStore: OpenStore): void => {
       const runId = await givenRun(store);
       await endRun(store, runId, START + 5, { outcome: 'unresolved' });
       expect(await store.activeRuns()).toEqual([]);
-      expect((await store.run(runId))?.run).toMatchObject({ state: 'done', outcome: 'unresolved', cause: 'step_failed', endedAt: START + 5 });
-      expect(await store.attempts({ component: 'cache', ledger: 'live', since: 0 })).toMatchObject([{ runId, endedAt: START + 5, outcome: 'unresolved' }]);
+      expect((await store.run(runId))?.run).toMatchObject({
+        state: 'done',
+        outcome: 'unresolved',
+        cause: 'step_failed',
+        endedAt: START + 5,
+      });
+      expect(await store.attempts({ component: 'cache', ledger: 'live', since: 0 })).toMatchObject([
+        { runId, endedAt: START + 5, outcome: 'unresolved' },
+      ]);
       expect(await store.claim('worker', START + DAY, LEASE)).toBeNull();
     });
   });

@@ -20,8 +20,16 @@ const receiving = (openStore: OpenStore): void => {
       const received = await store.receive(deliveries);
       expect(received.map((alerts) => alerts.map((alert) => alert.change))).toEqual([['opened', 'opened'], ['opened']]);
       const waiting = await store.undecided(10);
-      expect(waiting.map((alert) => alert.alertId)).toEqual(deliveries.flatMap((delivery) => delivery.alerts.map((alert) => alert.id)));
-      expect(waiting[1]).toMatchObject({ index: 1, receivedAt: START + 5, source: 'alertmanager', change: 'opened', body: deliveries[0]?.body });
+      expect(waiting.map((alert) => alert.alertId)).toEqual(
+        deliveries.flatMap((delivery) => delivery.alerts.map((alert) => alert.id)),
+      );
+      expect(waiting[1]).toMatchObject({
+        index: 1,
+        receivedAt: START + 5,
+        source: 'alertmanager',
+        change: 'opened',
+        body: deliveries[0]?.body,
+      });
       expect(waiting[0]?.body).toBe(waiting[1]?.body);
       expect((await store.undecided(2)).length).toBe(2);
       expect(await store.delivery(deliveries[0]?.id ?? '')).toMatchObject({ body: deliveries[0]?.body, groupSize: 2 });
@@ -40,10 +48,20 @@ const receiving = (openStore: OpenStore): void => {
         [HOUR + HOLD, 'firing', 'opened'],
       ];
       const seen = [];
-      for (const [after, status, change] of steps) seen.push([after, status, (await receiveOne(store, { status }, START + after)).change, change]);
-      for (const [after, status, change, expected] of seen) expect([after, status, change]).toEqual([after, status, expected]);
+      for (const [after, status, change] of steps)
+        seen.push([after, status, (await receiveOne(store, { status }, START + after)).change, change]);
+      for (const [after, status, change, expected] of seen)
+        expect([after, status, change]).toEqual([after, status, expected]);
       const { items } = await store.list('episodes', everything);
-      expect(items.map((episode) => [episode.state, episode.firings, episode.openedAt, episode.resolvedAt, episode.closedAt])).toEqual([
+      expect(
+        items.map((episode) => [
+          episode.state,
+          episode.firings,
+          episode.openedAt,
+          episode.resolvedAt,
+          episode.closedAt,
+        ]),
+      ).toEqual([
         ['firing', 1, START + HOUR + HOLD, null, null],
         ['closed', 3, START, START + HOUR, START + HOUR + HOLD],
       ]);
@@ -58,7 +76,9 @@ const receiving = (openStore: OpenStore): void => {
 
     it('keeps an invalid entry beside its neighbours, without an episode', async () => {
       const store = await openStore(heldClock());
-      const [received] = await store.receive([deliveryOf([{}, { key: null, status: null, labels: null, annotations: null }, { name: 'c' }])]);
+      const [received] = await store.receive([
+        deliveryOf([{}, { key: null, status: null, labels: null, annotations: null }, { name: 'c' }]),
+      ]);
       expect(received?.map((alert) => [alert.change, alert.episodeId === null])).toEqual([
         ['opened', false],
         ['none', true],
@@ -80,14 +100,21 @@ const receiving = (openStore: OpenStore): void => {
       const store = await openStore(heldClock());
       await receiveOne(store, { component: null, kind: null, target: null }, START);
       const { episodeId } = await receiveOne(store, {}, START + 1);
-      expect(await store.episode(episodeId ?? '')).toMatchObject({ component: 'cache', kind: 'redis', target: '10.0.0.7:6379', lastFiringAt: START + 1 });
+      expect(await store.episode(episodeId ?? '')).toMatchObject({
+        component: 'cache',
+        kind: 'redis',
+        target: '10.0.0.7:6379',
+        lastFiringAt: START + 1,
+      });
     });
 
     it('is whole or not at all: one entry that cannot be stored takes the call with it (F1)', async () => {
       const store = await openStore(heldClock());
       const good = deliveryOf([{}]);
       const twice = alertOf();
-      await expect(store.receive([good, { ...deliveryOf([]), alerts: [twice, twice] }])).rejects.toMatchObject({ code: expect.stringMatching(/^SQLITE_CONSTRAINT/) });
+      await expect(store.receive([good, { ...deliveryOf([]), alerts: [twice, twice] }])).rejects.toMatchObject({
+        code: expect.stringMatching(/^SQLITE_CONSTRAINT/),
+      });
       expect(await store.undecided(10)).toEqual([]);
       expect(await store.delivery(good.id)).toBeNull();
       await store.receive([good]);

@@ -14,10 +14,20 @@ const ROWS = 40;
 
 const audited = async (): Promise<string> => {
   const folder = newFolder();
-  const store = await openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
+  const store = await openSqliteStore({
+    folder,
+    clock: systemClock,
+    ids,
+    log: silentLog,
+    owner: 'test',
+    acceptEmptyHistory: false,
+  });
   for (let index = 0; index < ROWS; index += 1) {
     const detail = { run: ids.next(), note: index % 2 === 0 ? 'für Ω 😀' : '', lone: '\ud800', number: index };
-    await store.write([{ type: 'audit', actor: `anna\u0000\udfff${index}`, action: 'run.approve', subject: ids.next(), detail }], START + index);
+    await store.write(
+      [{ type: 'audit', actor: `anna\u0000\udfff${index}`, action: 'run.approve', subject: ids.next(), detail }],
+      START + index,
+    );
   }
   expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: ROWS });
   expect((await store.list('audit', everything)).items.length).toBe(ROWS);
@@ -26,7 +36,11 @@ const audited = async (): Promise<string> => {
 };
 
 /** Without the triggers, as an intruder would; everything is taken back afterwards. */
-const tampered = async (connection: Connection, tamper: () => void, noted: { seq: number; hash: string } | null = null) => {
+const tampered = async (
+  connection: Connection,
+  tamper: () => void,
+  noted: { seq: number; hash: string } | null = null,
+) => {
   const { database } = connection;
   database.exec('begin immediate');
   try {
@@ -43,7 +57,11 @@ const TEXTS = ['actor', 'action', 'subject', 'detail', 'prev', 'hash'] as const;
 describe('a tampered audit', () => {
   it('cannot be made through amends: rows are neither changed nor deleted (C16)', async () => {
     const connection = openConnection(await audited(), systemClock, { writes: true, maxPages: null });
-    for (const statement of [`update audit set actor = 'x' where seq = 1`, 'delete from audit', `insert or replace into audit select * from audit where seq = 1`]) {
+    for (const statement of [
+      `update audit set actor = 'x' where seq = 1`,
+      'delete from audit',
+      `insert or replace into audit select * from audit where seq = 1`,
+    ]) {
       expect(() => connection.database.exec(statement)).toThrow('audit is append-only');
     }
     connection.database.close();
@@ -59,13 +77,18 @@ describe('a tampered audit', () => {
     };
     const put = (row: Row<'audit'>) =>
       database
-        .prepare('insert into audit (seq, at, actor, action, subject, detail, prev, hash) values (@seq, @at, @actor, @action, @subject, @detail, @prev, @hash)')
+        .prepare(
+          'insert into audit (seq, at, actor, action, subject, detail, prev, hash) values (@seq, @at, @actor, @action, @subject, @detail, @prev, @hash)',
+        )
         .run(row);
     for (let round = 0; round < 400; round += 1) {
       const seq = randomInt(1, ROWS + 1);
       const column = TEXTS[randomInt(TEXTS.length)] ?? 'detail';
       const flip = await tampered(connection, () => {
-        const bytes = database.prepare(`select cast(${column} as blob) from audit where seq = ?`).pluck().get(seq) as Buffer;
+        const bytes = database
+          .prepare(`select cast(${column} as blob) from audit where seq = ?`)
+          .pluck()
+          .get(seq) as Buffer;
         const at = randomInt(bytes.length);
         bytes[at] = (bytes[at] ?? 0) ^ (1 << randomInt(8));
         database.prepare(`update audit set ${column} = cast(? as text) where seq = ?`).run(bytes, seq);
@@ -75,7 +98,9 @@ describe('a tampered audit', () => {
     for (let round = 0; round < 100; round += 1) {
       const seq = randomInt(1, ROWS);
       const later = randomInt(seq + 1, ROWS + 1);
-      const time = await tampered(connection, () => database.prepare('update audit set at = at + ? where seq = ?').run(1 << randomInt(30), seq));
+      const time = await tampered(connection, () =>
+        database.prepare('update audit set at = at + ? where seq = ?').run(1 << randomInt(30), seq),
+      );
       expect(time).toMatchObject({ ok: false, seq });
       const swap = await tampered(connection, () => {
         database.prepare('update audit set seq = 0 where seq = ?').run(seq);
@@ -87,7 +112,8 @@ describe('a tampered audit', () => {
       expect(gone).toMatchObject({ ok: false, seq });
       const closed = await tampered(connection, () => {
         database.prepare('delete from audit where seq = ?').run(seq);
-        for (let at = seq + 1; at <= ROWS; at += 1) database.prepare('update audit set seq = seq - 1 where seq = ?').run(at);
+        for (let at = seq + 1; at <= ROWS; at += 1)
+          database.prepare('update audit set seq = seq - 1 where seq = ?').run(at);
       });
       expect(closed).toMatchObject({ ok: false, seq });
       const crude = await tampered(connection, () => {

@@ -7,7 +7,8 @@ import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import { startChild } from './children.ts';
 import { everything, ids, newFolder, silentLog } from './given.ts';
 
-const open = (folder: string) => openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
+const open = (folder: string) =>
+  openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
 
 const rows = (folder: string, query: string): unknown[] => {
   const database = new Database(join(folder, 'amends.db'), { readonly: true });
@@ -28,7 +29,10 @@ describe('processes on one file', () => {
     expect(told.reduce((sum, message) => sum + Number(message['admitted']), 0)).toBe(200);
     expect(rows(folder, `select count(*) from attempts`)).toEqual([200]);
     expect(rows(folder, `select count(*) from runs`)).toEqual([200]);
-    expect(rows(folder, `select reason || ' ' || count(*) from decisions group by reason order by 1`)).toEqual(['admitted 200', 'attempts_used_up 200']);
+    expect(rows(folder, `select reason || ' ' || count(*) from decisions group by reason order by 1`)).toEqual([
+      'admitted 200',
+      'attempts_used_up 200',
+    ]);
     const store = await open(folder);
     expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 200 });
     await store.close();
@@ -53,8 +57,12 @@ describe('kill -9', () => {
     const kept = rows(folder, 'select id from deliveries');
     expect(kept).toEqual(expect.arrayContaining(acknowledged));
     expect(sent).toEqual(expect.arrayContaining(kept));
-    expect(rows(folder, 'select distinct count(*) from alerts group by delivery_id')).toEqual(kept.length === 0 ? [] : [2_000]);
-    expect(rows(folder, 'select count(*) from deliveries where id not in (select delivery_id from alerts)')).toEqual([0]);
+    expect(rows(folder, 'select distinct count(*) from alerts group by delivery_id')).toEqual(
+      kept.length === 0 ? [] : [2_000],
+    );
+    expect(rows(folder, 'select count(*) from deliveries where id not in (select delivery_id from alerts)')).toEqual([
+      0,
+    ]);
     expect(rows(folder, 'pragma integrity_check')).toEqual(['ok']);
   }, 60_000);
 

@@ -8,10 +8,29 @@ import { sha256 } from '../../../src/base/json.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import type { SqliteOptions } from '../../../src/store/sqlite.ts';
 import { startChild } from './children.ts';
-import { DAY, START, deliveryOf, everything, givenRun, heldClock, historyOf, ids, newFolder, silentLog } from './given.ts';
+import {
+  DAY,
+  START,
+  deliveryOf,
+  everything,
+  givenRun,
+  heldClock,
+  historyOf,
+  ids,
+  newFolder,
+  silentLog,
+} from './given.ts';
 
 const open = (folder: string, said: Partial<SqliteOptions> = {}) =>
-  openSqliteStore({ folder, clock: heldClock(), ids, log: silentLog, owner: 'amends on test', acceptEmptyHistory: false, ...said });
+  openSqliteStore({
+    folder,
+    clock: heldClock(),
+    ids,
+    log: silentLog,
+    owner: 'amends on test',
+    acceptEmptyHistory: false,
+    ...said,
+  });
 
 const refusal = (message: RegExp, mend: RegExp) => ({
   name: 'StoreRefused',
@@ -80,7 +99,9 @@ describe('a start', () => {
     const folder = await usedFolder();
     rmSync(join(folder, 'amends.db'));
     writeFileSync(join(folder, 'amends.db-wal'), 'left behind');
-    await expect(open(folder)).rejects.toMatchObject(refusal(/is missing, and .*amends\.created says/, /--accept-empty-history/));
+    await expect(open(folder)).rejects.toMatchObject(
+      refusal(/is missing, and .*amends\.created says/, /--accept-empty-history/),
+    );
     expect(existsSync(join(folder, 'amends.db'))).toBe(false);
     const store = await open(folder, { acceptEmptyHistory: true });
     expect((await store.controls()).approvalOnlyUntil).toBe(START + DAY);
@@ -107,11 +128,15 @@ describe('a start', () => {
     const folder = newFolder();
     const child = startChild(['own', folder]);
     await child.hears('open');
-    await expect(open(folder)).rejects.toMatchObject(refusal(new RegExp(`belongs to another process: a child, process ${child.process.pid} on `), /stop that process/));
+    await expect(open(folder)).rejects.toMatchObject(
+      refusal(new RegExp(`belongs to another process: a child, process ${child.process.pid} on `), /stop that process/),
+    );
     child.process.kill('SIGKILL');
     await child.ended;
     const store = await open(folder);
-    await expect(open(folder)).rejects.toMatchObject(refusal(new RegExp(`amends on test, process ${process.pid} `), /--storage.path/));
+    await expect(open(folder)).rejects.toMatchObject(
+      refusal(new RegExp(`amends on test, process ${process.pid} `), /--storage.path/),
+    );
     await store.close();
     await (await open(folder)).close();
   });
@@ -122,7 +147,9 @@ describe('a start', () => {
     database.exec('insert into schema_version values (999, 0)');
     database.close();
     const before = hashes(folder);
-    await expect(open(folder)).rejects.toMatchObject(refusal(/has schema 999, and this amends knows up to \d+/, /newer amends/));
+    await expect(open(folder)).rejects.toMatchObject(
+      refusal(/has schema 999, and this amends knows up to \d+/, /newer amends/),
+    );
     expect(hashes(folder)).toEqual(before);
   });
 

@@ -12,13 +12,24 @@ import { startChild } from './children.ts';
 import { START, admitAlways, deliveryOf, everything, ids, newFolder, requestOf, silentLog } from './given.ts';
 
 const open = (folder: string, said: Partial<SqliteOptions> = {}) =>
-  openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false, ...said });
+  openSqliteStore({
+    folder,
+    clock: systemClock,
+    ids,
+    log: silentLog,
+    owner: 'test',
+    acceptEmptyHistory: false,
+    ...said,
+  });
 
 /** All that is stored, as one hash. */
 const contents = (folder: string): string => {
   const database = new Database(join(folder, 'amends.db'), { readonly: true });
   try {
-    const tables = database.prepare(`select name from sqlite_master where type = 'table' order by name`).pluck().all() as string[];
+    const tables = database
+      .prepare(`select name from sqlite_master where type = 'table' order by name`)
+      .pluck()
+      .all() as string[];
     return sha256(JSON.stringify(tables.map((table) => database.prepare(`select * from ${table}`).all())));
   } finally {
     database.close();
@@ -37,37 +48,42 @@ const pagesOf = (folder: string): number => {
 const unavailable = (code: RegExp) => ({ name: 'StoreUnavailable', cause: { code: expect.stringMatching(code) } });
 
 describe('a full disk', () => {
-  it.each(['receive', 'decide'])('at whichever write of %s: all or nothing, StoreUnavailable, and fine once there is room (F16)', async (verb) => {
-    const folder = newFolder();
-    await (await open(folder)).close();
-    const before = contents(folder);
-    const pages = pagesOf(folder);
-    const delivery = deliveryOf(Array.from({ length: 40 }, (_, index) => ({ name: `a${index}`, annotations: { text: 'x'.repeat(1_000) } })));
-    const requests = Array.from({ length: 20 }, () => requestOf({ record: { text: 'x'.repeat(3_000) } }));
-    let failures = 0;
-    for (;;) {
-      const store = await open(folder, { maxPages: pages + failures });
-      const tried = verb === 'receive' ? store.receive([delivery]) : store.decide(requests, START, admitAlways);
-      const error = await tried.then(
-        () => null,
-        (reason: unknown) => reason,
+  it.each(['receive', 'decide'])(
+    'at whichever write of %s: all or nothing, StoreUnavailable, and fine once there is room (F16)',
+    async (verb) => {
+      const folder = newFolder();
+      await (await open(folder)).close();
+      const before = contents(folder);
+      const pages = pagesOf(folder);
+      const delivery = deliveryOf(
+        Array.from({ length: 40 }, (_, index) => ({ name: `a${index}`, annotations: { text: 'x'.repeat(1_000) } })),
       );
-      if (error === null) {
+      const requests = Array.from({ length: 20 }, () => requestOf({ record: { text: 'x'.repeat(3_000) } }));
+      let failures = 0;
+      for (;;) {
+        const store = await open(folder, { maxPages: pages + failures });
+        const tried = verb === 'receive' ? store.receive([delivery]) : store.decide(requests, START, admitAlways);
+        const error = await tried.then(
+          () => null,
+          (reason: unknown) => reason,
+        );
+        if (error === null) {
+          await store.close();
+          break;
+        }
+        expect(error).toMatchObject(unavailable(/^SQLITE_FULL/));
+        expect(await store.undecided(1)).toEqual([]);
         await store.close();
-        break;
+        expect(contents(folder)).toBe(before);
+        failures += 1;
       }
-      expect(error).toMatchObject(unavailable(/^SQLITE_FULL/));
-      expect(await store.undecided(1)).toEqual([]);
+      expect(failures).toBeGreaterThan(10);
+      const store = await open(folder);
+      expect((await store.list('alerts', everything)).items.length).toBe(verb === 'receive' ? 40 : 0);
+      expect((await store.activeRuns()).length).toBe(verb === 'decide' ? 20 : 0);
       await store.close();
-      expect(contents(folder)).toBe(before);
-      failures += 1;
-    }
-    expect(failures).toBeGreaterThan(10);
-    const store = await open(folder);
-    expect((await store.list('alerts', everything)).items.length).toBe(verb === 'receive' ? 40 : 0);
-    expect((await store.activeRuns()).length).toBe(verb === 'decide' ? 20 : 0);
-    await store.close();
-  });
+    },
+  );
 
   it('by a limit on the size of files: nothing acknowledged is lost, the rest is refused as unavailable (F25)', async () => {
     const folder = newFolder();
@@ -78,7 +94,10 @@ describe('a full disk', () => {
     const child = startChild(['fill', folder, 20_000], limited);
     const told = await child.hears('error');
     await child.ended;
-    expect(told['error']).toMatchObject({ name: 'StoreUnavailable', code: expect.stringMatching(/^SQLITE_(FULL|IOERR)/) });
+    expect(told['error']).toMatchObject({
+      name: 'StoreUnavailable',
+      code: expect.stringMatching(/^SQLITE_(FULL|IOERR)/),
+    });
     const acknowledged = told['acknowledged'] as string[];
     expect(acknowledged.length).toBeGreaterThan(10);
     const store = await open(folder);
@@ -133,7 +152,11 @@ describe('a file that is damaged while it is open', () => {
     const handle = openSync(file, 'r+');
     writeSync(handle, randomBytes(statSync(file).size - 4_096), 0, undefined, 4_096);
     closeSync(handle);
-    const tried = await Promise.allSettled([store.list('episodes', everything), store.undecided(3_000), store.list('alerts', everything)]);
+    const tried = await Promise.allSettled([
+      store.list('episodes', everything),
+      store.undecided(3_000),
+      store.list('alerts', everything),
+    ]);
     for (const one of tried) expect(one).toMatchObject({ status: 'rejected', reason: { name: 'StoreUnavailable' } });
     expect(fatal).toEqual([expect.stringMatching(/^SQLITE_(CORRUPT|NOTADB)/)]);
     await expect(store.receive([deliveryOf([{}])])).rejects.toMatchObject({ name: 'StoreUnavailable' });

@@ -6,7 +6,8 @@ import { ids, newFolder, silentLog } from './given.ts';
 import type { OpenStore } from './given.ts';
 
 const stores: Readonly<Record<string, OpenStore>> = {
-  sqlite: (clock) => openSqliteStore({ folder: newFolder(), clock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false }),
+  sqlite: (clock) =>
+    openSqliteStore({ folder: newFolder(), clock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false }),
 };
 
 export const onEveryStore = (topic: (openStore: OpenStore) => void): void => {

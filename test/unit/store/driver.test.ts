@@ -29,7 +29,12 @@ describe('a connection', () => {
     const reader = openConnection(file, systemClock, { writes: false, maxPages: null });
     for (const { database } of [writer, reader]) {
       const pragma = (name: string): unknown => database.pragma(name, { simple: true });
-      expect([pragma('journal_mode'), pragma('synchronous'), pragma('foreign_keys'), pragma('busy_timeout')]).toEqual(['wal', 2, 1, 0]);
+      expect([pragma('journal_mode'), pragma('synchronous'), pragma('foreign_keys'), pragma('busy_timeout')]).toEqual([
+        'wal',
+        2,
+        1,
+        0,
+      ]);
     }
     reader.database.close();
     writer.database.close();
@@ -37,9 +42,13 @@ describe('a connection', () => {
 
   it('writes nothing outside a transaction, however it is asked (F18)', async () => {
     const { database, queries, statements } = openNew(newFile());
-    await expect(queries.insertInto('components').values({ name: 'a', version: 1 }).execute()).rejects.toThrow(/a write outside a transaction/);
+    await expect(queries.insertInto('components').values({ name: 'a', version: 1 }).execute()).rejects.toThrow(
+      /a write outside a transaction/,
+    );
     expect(() => statements.run('delete from components', [])).toThrow(/a write outside a transaction/);
-    await queries.transaction().execute((open) => open.insertInto('components').values({ name: 'a', version: 1 }).execute());
+    await queries
+      .transaction()
+      .execute((open) => open.insertInto('components').values({ name: 'a', version: 1 }).execute());
     expect((await queries.selectFrom('components').selectAll().execute()).length).toBe(1);
     database.close();
   });
@@ -73,15 +82,38 @@ describe('errors of SQLite', () => {
   const coded = (code: string): Error => Object.assign(new Error('it said so'), { code });
 
   it('are StoreUnavailable with their cause when the disk or a lock is at fault, and themselves when we are (F25)', () => {
-    for (const code of ['SQLITE_BUSY', 'SQLITE_FULL', 'SQLITE_IOERR_WRITE', 'SQLITE_READONLY_DIRECTORY', 'SQLITE_CORRUPT_INDEX', 'SQLITE_CANTOPEN']) {
+    for (const code of [
+      'SQLITE_BUSY',
+      'SQLITE_FULL',
+      'SQLITE_IOERR_WRITE',
+      'SQLITE_READONLY_DIRECTORY',
+      'SQLITE_CORRUPT_INDEX',
+      'SQLITE_CANTOPEN',
+    ]) {
       const error = coded(code);
       expect(asPortError(error)).toMatchObject({ name: 'StoreUnavailable', cause: error });
     }
-    for (const error of [coded('SQLITE_CONSTRAINT_UNIQUE'), coded('SQLITE_ERROR'), coded('ENOENT'), new RangeError('a bug'), null]) expect(asPortError(error)).toBe(error);
+    for (const error of [
+      coded('SQLITE_CONSTRAINT_UNIQUE'),
+      coded('SQLITE_ERROR'),
+      coded('ENOENT'),
+      new RangeError('a bug'),
+      null,
+    ])
+      expect(asPortError(error)).toBe(error);
   });
 
   it('end the process after a failed fsync or on a damaged file, not on a full disk (F25)', () => {
-    expect(['SQLITE_IOERR_FSYNC', 'SQLITE_IOERR_DIR_FSYNC', 'SQLITE_CORRUPT', 'SQLITE_CORRUPT_VTAB', 'SQLITE_NOTADB'].map(isFatal)).toEqual([true, true, true, true, true]);
-    expect(['SQLITE_FULL', 'SQLITE_IOERR_WRITE', 'SQLITE_BUSY', 'SQLITE_READONLY'].map(isFatal)).toEqual([false, false, false, false]);
+    expect(
+      ['SQLITE_IOERR_FSYNC', 'SQLITE_IOERR_DIR_FSYNC', 'SQLITE_CORRUPT', 'SQLITE_CORRUPT_VTAB', 'SQLITE_NOTADB'].map(
+        isFatal,
+      ),
+    ).toEqual([true, true, true, true, true]);
+    expect(['SQLITE_FULL', 'SQLITE_IOERR_WRITE', 'SQLITE_BUSY', 'SQLITE_READONLY'].map(isFatal)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
   });
 });

@@ -21,7 +21,8 @@ import { START, admitAlways, deliveryOf, everything, requestOf } from '../../con
 /** One row, or as many as there are degraded modes or disabled components. */
 const SMALL = /^SCAN (controls|degraded|CONSTANT ROW)\b/;
 /** Partial indexes over what is open now, read from their start: no longer than what they are asked for. */
-const OPEN = /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|runs_settling|inbox_open_run)\b/;
+const OPEN =
+  /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|runs_settling|inbox_open_run)\b/;
 /** In the order of an index, with a limit. */
 const IN_ORDER = /USING (COVERING )?INDEX (\w+_at|runs_created|episodes_opened)\b/;
 
@@ -41,11 +42,17 @@ describe('the queries of the store', () => {
       run: (sql, parameters) => plain.run(noted(sql), parameters),
       execute: (sql, parameters) => plain.execute(noted(sql), parameters),
     };
-    const queries = new Kysely<Tables>({ dialect: sqliteDialect(database, statements, systemClock, 'begin immediate') });
+    const queries = new Kysely<Tables>({
+      dialect: sqliteDialect(database, statements, systemClock, 'begin immediate'),
+    });
     await queries.transaction().execute(async (open) => {
       await receiveAll(statements, createIds(systemClock), [deliveryOf([{}])]);
       await decideAll(open, statements, [requestOf({ episodeId: 'e' })], START, admitAlways);
-      await readHistory(open, { component: 'c', kind: 'k', target: 't', rule: 'r', episodeId: 'e', ledger: 'live', window: 1 }, START);
+      await readHistory(
+        open,
+        { component: 'c', kind: 'k', target: 't', rule: 'r', episodeId: 'e', ledger: 'live', window: 1 },
+        START,
+      );
       await readSnapshot(open, { component: 'c', since: 0 });
       await claimRun(open, 'worker', START, 1);
       await readActiveRuns(open);
@@ -60,9 +67,24 @@ describe('the queries of the store', () => {
       await outboxDue(open, START, 10);
       await prune(open, START, 10);
       await readFigures(open, 0);
-      await applyWrites(open, [{ type: 'inbox.close_for_run', runId: 'r', kind: 'note', by: '', comment: '' }, { type: 'attempt.end', runId: 'r', at: 0, outcome: 'resolved', cause: 'verified' }], 0);
-      for (const kind of ['alerts', 'episodes', 'decisions', 'runs', 'inbox', 'audit', 'outbox'] as const) await listRows(open, kind, { ...everything, limit: 10 });
-      for (const filters of [{ component: 'c' }, { rule: 'r' }, { reason: 'admitted' }, { episodeId: 'e' }, { runId: 'r' }, { alertId: 'a', origin: 'delivery' }]) {
+      await applyWrites(
+        open,
+        [
+          { type: 'inbox.close_for_run', runId: 'r', kind: 'note', by: '', comment: '' },
+          { type: 'attempt.end', runId: 'r', at: 0, outcome: 'resolved', cause: 'verified' },
+        ],
+        0,
+      );
+      for (const kind of ['alerts', 'episodes', 'decisions', 'runs', 'inbox', 'audit', 'outbox'] as const)
+        await listRows(open, kind, { ...everything, limit: 10 });
+      for (const filters of [
+        { component: 'c' },
+        { rule: 'r' },
+        { reason: 'admitted' },
+        { episodeId: 'e' },
+        { runId: 'r' },
+        { alertId: 'a', origin: 'delivery' },
+      ]) {
         await listRows(open, 'decisions', { ...everything, filters });
       }
     });
@@ -73,7 +95,8 @@ describe('the queries of the store', () => {
       const unbound = sql.replaceAll('?', '1');
       const plan = database.prepare(`explain query plan ${unbound}`).all() as Array<{ detail: string }>;
       for (const { detail } of plan) {
-        if (detail.startsWith('SCAN') && ![SMALL, OPEN, IN_ORDER].some((fine) => fine.test(detail))) scans.push(`${detail}: ${sql}`);
+        if (detail.startsWith('SCAN') && ![SMALL, OPEN, IN_ORDER].some((fine) => fine.test(detail)))
+          scans.push(`${detail}: ${sql}`);
       }
     }
     expect(seen.size).toBeGreaterThan(40);
