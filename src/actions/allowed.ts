@@ -35,14 +35,21 @@ export const allowedPath = async (path: string, allow: Allow, what: string): Pro
   }
   if (!allowed) {
     const shown = real === path ? path : `${path} (really ${real})`;
-    throw new ActionError('permanent', `${what} ${shown} is not allowed; mend: add "${dirname(path)}" to allow.paths in the configuration`);
+    throw new ActionError(
+      'permanent',
+      `${what} ${shown} is not allowed; mend: add "${dirname(path)}" to allow.paths in the configuration`,
+    );
   }
   try {
     const stat = await lstat(real);
     if (stat.isSymbolicLink()) {
-      throw new ActionError('permanent', `${what} ${path} is a symbolic link, which could lead elsewhere by the time it is used; mend: name the file it points to`);
+      throw new ActionError(
+        'permanent',
+        `${what} ${path} is a symbolic link, which could lead elsewhere by the time it is used; mend: name the file it points to`,
+      );
     }
-    if (!stat.isFile() && !stat.isDirectory()) throw new ActionError('permanent', `${what} ${path} is neither a file nor a folder`);
+    if (!stat.isFile() && !stat.isDirectory())
+      throw new ActionError('permanent', `${what} ${path} is neither a file nor a folder`);
   } catch (error) {
     if (error instanceof ActionError || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }

@@ -24,9 +24,17 @@ export const untouchable = (pid: unknown): string | null => {
 };
 
 /** An executable's base name or its command name (which the kernel cuts at 15 characters). */
-export const goesBy = (process: { readonly name: string; readonly exe: string | null }, names: readonly string[]): boolean => {
-  const exe = process.exe?.replace(/ \(deleted\)$/, '').split('/').at(-1);
-  return names.some((name) => name === exe || name === process.name || (process.name.length === 15 && name.startsWith(process.name)));
+export const goesBy = (
+  process: { readonly name: string; readonly exe: string | null },
+  names: readonly string[],
+): boolean => {
+  const exe = process.exe
+    ?.replace(/ \(deleted\)$/, '')
+    .split('/')
+    .at(-1);
+  return names.some(
+    (name) => name === exe || name === process.name || (process.name.length === 15 && name.startsWith(process.name)),
+  );
 };
 
 /** False: it is gone already. Throws `permanent` when it may not be signalled. */
@@ -39,7 +47,11 @@ export const signalProcess = (target: ProcessIdentity, name: NodeJS.Signals): bo
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-    throw new ActionError('permanent', `pid ${target.pid} could not be signalled (${(error as NodeJS.ErrnoException).code ?? 'unknown'}); mend: run amends as the user of that process, or go through its supervisor`, { cause: error });
+    throw new ActionError(
+      'permanent',
+      `pid ${target.pid} could not be signalled (${(error as NodeJS.ErrnoException).code ?? 'unknown'}); mend: run amends as the user of that process, or go through its supervisor`,
+      { cause: error },
+    );
   }
 };
 
@@ -50,9 +62,17 @@ export type EndOptions = {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 };
-export type Ended = { readonly ended: readonly number[]; readonly killed: readonly number[]; readonly left: readonly number[] };
+export type Ended = {
+  readonly ended: readonly number[];
+  readonly killed: readonly number[];
+  readonly left: readonly number[];
+};
 
-const waitUntilGone = async (targets: readonly ProcessIdentity[], ms: number, { clock, signal }: EndOptions): Promise<readonly ProcessIdentity[]> => {
+const waitUntilGone = async (
+  targets: readonly ProcessIdentity[],
+  ms: number,
+  { clock, signal }: EndOptions,
+): Promise<readonly ProcessIdentity[]> => {
   const until = clock.monotonic() + ms;
   for (;;) {
     const left = targets.filter(isSameProcess);
@@ -71,9 +91,14 @@ export const endProcesses = async (targets: readonly ProcessIdentity[], options:
   if (left.length > 0 && options.kill) {
     const tree = left.flatMap((target) => processTree(target.pid)).filter((pid) => untouchable(pid) === null);
     const members = [...new Set(tree)].map(identify).filter((member) => member !== null);
-    for (const member of [...left, ...members]) if (signalProcess(member, 'SIGKILL') && !killed.includes(member.pid)) killed.push(member.pid);
+    for (const member of [...left, ...members])
+      if (signalProcess(member, 'SIGKILL') && !killed.includes(member.pid)) killed.push(member.pid);
     left = await waitUntilGone([...left, ...members], AFTER_KILL_MS, options);
   }
   const leftPids = [...new Set(left.map((target) => target.pid))];
-  return { ended: signalled.map((target) => target.pid).filter((pid) => !leftPids.includes(pid)), killed, left: leftPids };
+  return {
+    ended: signalled.map((target) => target.pid).filter((pid) => !leftPids.includes(pid)),
+    killed,
+    left: leftPids,
+  };
 };

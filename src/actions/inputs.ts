@@ -2,13 +2,29 @@
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
 
 /** `30s`, `1m30s`; milliseconds after parsing. */
 export const duration = z
   .string()
   .refine((text) => parseDuration(text) !== undefined, { message: 'not a duration: write 500ms, 30s, 5m, 1h30m' })
   .transform((text) => parseDuration(text) ?? 0);
+
+const LONGEST_BUSY = '1m';
+
+/** How long SQLite waits for a lock. Short, since a thread that waits cannot be called off before its time. */
+export const busyTime = duration.refine((ms) => ms <= (parseDuration(LONGEST_BUSY) ?? 0), {
+  message: `at most ${LONGEST_BUSY}`,
+});
 
 const parseBytes = (text: string): number | undefined => {
   const match = /^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?$/.exec(text);
@@ -33,9 +49,18 @@ export const absolutePath = z
   .string()
   .min(2)
   .max(4_096)
-  .refine((path) => path.startsWith('/') && !UNPRINTABLE.test(path) && path.slice(1).split('/').every((part) => part !== '' && part !== '.' && part !== '..'), {
-    message: 'not an absolute, plain path: no "..", no doubled slashes, no control characters',
-  });
+  .refine(
+    (path) =>
+      path.startsWith('/') &&
+      !UNPRINTABLE.test(path) &&
+      path
+        .slice(1)
+        .split('/')
+        .every((part) => part !== '' && part !== '.' && part !== '..'),
+    {
+      message: 'not an absolute, plain path: no "..", no doubled slashes, no control characters',
+    },
+  );
 
 /** Names of executables; an empty list would have to mean none or all, so it is refused. */
 export const processNames = z

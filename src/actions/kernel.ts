@@ -39,7 +39,13 @@ const readLink = (path: string): string | null => {
   }
 };
 
-export type ProcessStat = { readonly name: string; readonly state: string; readonly parent: number; readonly group: number; readonly startTicks: number };
+export type ProcessStat = {
+  readonly name: string;
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly startTicks: number;
+};
 
 /** The name stands in brackets and may hold brackets and blanks itself. */
 export const parseStat = (text: string): ProcessStat | null => {
@@ -49,7 +55,13 @@ export const parseStat = (text: string): ProcessStat | null => {
   const rest = text.slice(close + 2).split(' ');
   const startTicks = Number(rest[19]);
   if (!Number.isSafeInteger(startTicks)) return null;
-  return { name: text.slice(open + 1, close), state: rest[0] ?? '?', parent: Number(rest[1]), group: Number(rest[2]), startTicks };
+  return {
+    name: text.slice(open + 1, close),
+    state: rest[0] ?? '?',
+    parent: Number(rest[1]),
+    group: Number(rest[2]),
+    startTicks,
+  };
 };
 
 export const isPid = (pid: number): boolean => Number.isSafeInteger(pid) && pid > 0 && pid <= 4_194_304;
@@ -74,7 +86,10 @@ export const isSameProcess = (known: ProcessIdentity): boolean => {
 /** `--password=x`, `--token x` and `scheme://user:password@host` are shown without the secret. */
 export const withoutSecrets = (commandLine: string): string =>
   commandLine
-    .replace(/((?:^|[\s-])[\w-]*(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|credential)[\w-]*)(=|\s+)(?!-)\S+/gi, '$1$2[redacted]')
+    .replace(
+      /((?:^|[\s-])[\w-]*(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|credential)[\w-]*)(=|\s+)(?!-)\S+/gi,
+      '$1$2[redacted]',
+    )
     .replace(/(\w:\/\/[^\s:/@]*):[^\s/@]+@/g, '$1:[redacted]@');
 
 const users = (): ReadonlyMap<string, string> => {
@@ -110,7 +125,9 @@ export const describeProcess = (pid: number): ProcessInfo | null => {
 
 export const pids = (): readonly number[] => {
   try {
-    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
   } catch {
     return [];
   }
@@ -161,15 +178,25 @@ export const fileKey = (path: string): FileKey | null => {
   }
 };
 
-const sameFile = (left: FileKey, right: FileKey | null): boolean => right !== null && left.device === right.device && left.inode === right.inode;
+const sameFile = (left: FileKey, right: FileKey | null): boolean =>
+  right !== null && left.device === right.device && left.inode === right.inode;
 
-export type KernelLock = { readonly access: 'READ' | 'WRITE'; readonly pid: number; readonly file: FileKey; readonly start: number; readonly end: number };
+export type KernelLock = {
+  readonly access: 'READ' | 'WRITE';
+  readonly pid: number;
+  readonly file: FileKey;
+  readonly start: number;
+  readonly end: number;
+};
 
 /** Lines of processes that wait for a lock (`->`) are left out: they hold nothing. */
 export const parseLocks = (text: string): readonly KernelLock[] => {
   const locks: KernelLock[] = [];
   for (const line of text.split('\n')) {
-    const match = /^\d+: (?:POSIX|OFDLCK)\s+\S+\s+(READ|WRITE)\s+(-?\d+) ([0-9a-f]+:[0-9a-f]+):(\d+) (\d+) (\d+|EOF)$/.exec(line.trim());
+    const match =
+      /^\d+: (?:POSIX|OFDLCK)\s+\S+\s+(READ|WRITE)\s+(-?\d+) ([0-9a-f]+:[0-9a-f]+):(\d+) (\d+) (\d+|EOF)$/.exec(
+        line.trim(),
+      );
     if (match === null) continue;
     const [, access, pid, device, inode, start, end] = match;
     locks.push({

@@ -7,7 +7,12 @@ import type { JsonObject } from '../base/json.ts';
 export type Call = { readonly module: string; readonly name: string; readonly input: unknown };
 export type Answer =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly kind: FailureKind | null; readonly message: string; readonly outputs: JsonObject | undefined };
+  | {
+      readonly ok: false;
+      readonly kind: FailureKind | null;
+      readonly message: string;
+      readonly outputs: JsonObject | undefined;
+    };
 
 const perform = async (call: Call): Promise<Answer> => {
   try {

@@ -93,7 +93,11 @@ const release = (thread: Thread | null, clock: Clock): void => {
 };
 
 /** `ended` resolves once the thread no longer touches anything: after an abort that is when its native call returns. */
-const perform = (thread: Thread, call: Call, signal: AbortSignal): { readonly value: Promise<unknown>; readonly ended: Promise<boolean> } => {
+const perform = (
+  thread: Thread,
+  call: Call,
+  signal: AbortSignal,
+): { readonly value: Promise<unknown>; readonly ended: Promise<boolean> } => {
   let end = (_alive: boolean): void => undefined;
   const ended = new Promise<boolean>((resolve) => (end = resolve));
   const value = new Promise<unknown>((resolve, reject) => {
@@ -107,7 +111,10 @@ const perform = (thread: Thread, call: Call, signal: AbortSignal): { readonly va
       end(true);
       if (answer.ok) resolve(answer.value);
       else if (answer.kind === null) reject(new Error(answer.message));
-      else reject(new ActionError(answer.kind, answer.message, answer.outputs === undefined ? {} : { outputs: answer.outputs }));
+      else
+        reject(
+          new ActionError(answer.kind, answer.message, answer.outputs === undefined ? {} : { outputs: answer.outputs }),
+        );
     };
     const onError = (error: Error): void => {
       off();
@@ -133,7 +140,11 @@ const perform = (thread: Thread, call: Call, signal: AbortSignal): { readonly va
 /** The exported functions of `module` (relative to `base`, as in an import), each to be called with one structured-cloneable input. */
 export const offThread =
   <Module>(module: string, base: string) =>
-  async <Name extends keyof Module & string>(name: Name, input: InputOf<Module[Name]>, { key, clock, signal }: CallOptions): Promise<ValueOf<Module[Name]>> => {
+  async <Name extends keyof Module & string>(
+    name: Name,
+    input: InputOf<Module[Name]>,
+    { key, clock, signal }: CallOptions,
+  ): Promise<ValueOf<Module[Name]>> => {
     const before = lastOfKey.get(key) ?? Promise.resolve();
     let done = (): void => undefined;
     const mine = new Promise<void>((resolve) => (done = resolve));

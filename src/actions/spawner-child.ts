@@ -39,7 +39,10 @@ const guarded = (request: CommandRequest): { readonly file: string; readonly arg
   const own = [request.file, ...request.args];
   const dies = SETPRIV === null ? [] : [SETPRIV, '--pdeathsig', 'KILL', '--'];
   const seconds = (ms: number): string => (ms / 1_000).toFixed(3);
-  const ends = TIMEOUT === null ? [] : [TIMEOUT, `--kill-after=${seconds(request.graceMs + BACKSTOP_MS)}`, seconds(request.timeoutMs + BACKSTOP_MS)];
+  const ends =
+    TIMEOUT === null
+      ? []
+      : [TIMEOUT, `--kill-after=${seconds(request.graceMs + BACKSTOP_MS)}`, seconds(request.timeoutMs + BACKSTOP_MS)];
   const [file, ...args] = [...(ends.length === 0 ? [] : [...dies, ...ends]), ...dies, ...own];
   return { file: file ?? request.file, args };
 };
@@ -75,7 +78,10 @@ const isProgram = (file: string): boolean => {
   try {
     const start = Buffer.alloc(SHORTEST_PROGRAM);
     const read = readSync(descriptor, start, 0, SHORTEST_PROGRAM, 0);
-    return start.toString('latin1', 0, 2) === '#!' || (read === SHORTEST_PROGRAM && start.toString('latin1', 0, 4) === '\x7fELF');
+    return (
+      start.toString('latin1', 0, 2) === '#!' ||
+      (read === SHORTEST_PROGRAM && start.toString('latin1', 0, 4) === '\x7fELF')
+    );
   } finally {
     closeSync(descriptor);
   }
@@ -85,10 +91,14 @@ const refusal = (request: CommandRequest): string | null => {
   try {
     if (!statSync(request.file).isFile()) return `${request.file} is not a file`;
     accessSync(request.file, constants.X_OK);
-    return isProgram(request.file) ? null : `${request.file} is neither a program nor a script that names its interpreter (#!)`;
+    return isProgram(request.file)
+      ? null
+      : `${request.file} is neither a program nor a script that names its interpreter (#!)`;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'EUNKNOWN';
-    return code === 'ENOENT' ? `${request.file} does not exist (ENOENT)` : `${request.file} cannot be executed (${code})`;
+    return code === 'ENOENT'
+      ? `${request.file} does not exist (ENOENT)`
+      : `${request.file} cannot be executed (${code})`;
   }
 };
 
@@ -105,7 +115,11 @@ const neverStarted = (error: string): CommandResult => ({
 /** What the guards say when the command itself could not be started. */
 const guardError = (exitCode: number | null, stderr: string): string | null => {
   if (exitCode === null || exitCode < 125 || exitCode > 127) return null;
-  return /^(?:\S*setpriv: failed to execute|\S*timeout: (?:failed to run|fork system call failed))[^\n]*/.exec(stderr)?.[0] ?? null;
+  return (
+    /^(?:\S*setpriv: failed to execute|\S*timeout: (?:failed to run|fork system call failed))[^\n]*/.exec(
+      stderr,
+    )?.[0] ?? null
+  );
 };
 
 type Job = { readonly marker: string; end(reason: 'timeout' | 'abort'): void };
@@ -153,7 +167,15 @@ const start = (id: number, request: CommandRequest, marker: string, answer: (res
       answer(neverStarted(error ?? 'it could not be started'));
       return;
     }
-    answer({ started: true, exitCode: exit?.code ?? null, signal: exit?.signal ?? null, timedOut, stdout: stdout.read(), stderr: stderr.read(), error });
+    answer({
+      started: true,
+      exitCode: exit?.code ?? null,
+      signal: exit?.signal ?? null,
+      timedOut,
+      stdout: stdout.read(),
+      stderr: stderr.read(),
+      error,
+    });
   };
 
   const killAll = (): void => {
@@ -173,7 +195,8 @@ const start = (id: number, request: CommandRequest, marker: string, answer: (res
     for (const pid of family) signalTo(pid, 'SIGTERM');
     // A stopped process acts on TERM only once it goes on.
     for (const pid of family) signalTo(pid, 'SIGCONT');
-    const deadline = systemClock.monotonic() + Math.min(request.graceMs, reason === 'abort' ? ABORT_GRACE_MS : request.graceMs);
+    const deadline =
+      systemClock.monotonic() + Math.min(request.graceMs, reason === 'abort' ? ABORT_GRACE_MS : request.graceMs);
     const look = (): void => {
       if (systemClock.monotonic() >= deadline || pidsWithEnvironment(MARKER, marker).length === 0) killAll();
       else timers.push(systemClock.after(20, look));
@@ -209,7 +232,11 @@ const send = (message: FromChild): void => {
 const endEverything = (): void => {
   const until = systemClock.monotonic() + SWEEP_LIMIT_MS;
   for (const { marker } of jobs.values()) {
-    for (let found = pidsWithEnvironment(MARKER, marker); found.length > 0; found = pidsWithEnvironment(MARKER, marker)) {
+    for (
+      let found = pidsWithEnvironment(MARKER, marker);
+      found.length > 0;
+      found = pidsWithEnvironment(MARKER, marker)
+    ) {
       for (const pid of found) signalTo(pid, 'SIGKILL');
       if (systemClock.monotonic() > until) return;
     }
@@ -218,7 +245,8 @@ const endEverything = (): void => {
 
 const serve = (): void => {
   process.on('message', (message: ToChild) => {
-    if (message.type === 'run') start(message.id, message.request, message.marker, (result) => send({ type: 'result', id: message.id, result }));
+    if (message.type === 'run')
+      start(message.id, message.request, message.marker, (result) => send({ type: 'result', id: message.id, result }));
     else if (message.type === 'abort') jobs.get(message.id)?.end('abort');
     else void sweep(message.marker).then((count) => send({ type: 'swept', id: message.id, count }));
   });

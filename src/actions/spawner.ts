@@ -17,7 +17,11 @@ const STOP_MS = 5_000;
 
 export type SpawnerOptions = { readonly log: Log; readonly clock: Clock; readonly idleMs?: number };
 
-type Waiting = { /** Null for what only ends processes: it is not taken up again. */ readonly marker: string | null; settle(message: FromChild): void; lost(): void };
+type Waiting = {
+  /** Null for what only ends processes: it is not taken up again. */ readonly marker: string | null;
+  settle(message: FromChild): void;
+  lost(): void;
+};
 
 export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions): Spawner => {
   let helper: ChildProcess | null = null;
@@ -44,8 +48,12 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
     waiting.clear();
     for (const one of left) one.lost();
     if (left.length === 0 || stopped) return;
-    log.error({ commands: left.length }, 'the helper process that runs commands ended unexpectedly; what it had started is ended');
-    for (const marker of new Set(left.map((one) => one.marker))) if (marker !== null) void spawner.sweep(marker).catch(() => undefined);
+    log.error(
+      { commands: left.length },
+      'the helper process that runs commands ended unexpectedly; what it had started is ended',
+    );
+    for (const marker of new Set(left.map((one) => one.marker)))
+      if (marker !== null) void spawner.sweep(marker).catch(() => undefined);
   };
 
   const start = (): ChildProcess => {
@@ -54,7 +62,13 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
     if (helper !== null) return helper;
     const file = fileURLToPath(compiled('./spawner-child.ts', import.meta.url));
     // Its own session: a Ctrl-C at the terminal is for this process, which ends the helper in good order.
-    const child = fork(file, [SERVE], { cwd: '/', env: {}, execArgv: [], detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const child = fork(file, [SERVE], {
+      cwd: '/',
+      env: {},
+      execArgv: [],
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
     child.on('message', (message) => {
       const known = message as FromChild;
       const one = waiting.get(known.id);
@@ -86,8 +100,13 @@ export const createSpawner = ({ log, clock, idleMs = IDLE_MS }: SpawnerOptions):
   const ask = <T>(message: ToChild, read: (answer: FromChild) => T): Promise<T> =>
     new Promise((resolve, reject) => {
       const child = start();
-      const lost = (): void => reject(new ActionError('indeterminate', 'the helper process ended while the command ran'));
-      waiting.set(message.id, { marker: message.type === 'run' ? message.marker : null, settle: (answer) => resolve(read(answer)), lost });
+      const lost = (): void =>
+        reject(new ActionError('indeterminate', 'the helper process ended while the command ran'));
+      waiting.set(message.id, {
+        marker: message.type === 'run' ? message.marker : null,
+        settle: (answer) => resolve(read(answer)),
+        lost,
+      });
       hold(true);
       child.send(message, (error) => {
         if (error === null || !waiting.delete(message.id)) return;

@@ -6,6 +6,10 @@ export default defineNotifier({
   settings: z.strictObject({}),
   async send(_settings, notification, { log }) {
     const where = [notification.component, notification.target].filter((part) => part !== null).join(' ');
-    log([notification.severity ?? notification.topic, where, notification.title, notification.url ?? ''].filter((part) => part !== '').join(' | '));
+    log(
+      [notification.severity ?? notification.topic, where, notification.title, notification.url ?? '']
+        .filter((part) => part !== '')
+        .join(' | '),
+    );
   },
 });

@@ -12,12 +12,15 @@ export default defineNotifier({
   summary: 'Posts notifications as JSON to a URL; the header Idempotency-Key is the same on every try.',
   settings: z
     .strictObject({ url: httpUrl.optional(), url_file: file.optional(), bearer_token_file: file.optional() })
-    .refine((settings) => (settings.url === undefined) !== (settings.url_file === undefined), { message: 'give one of url and url_file' }),
+    .refine((settings) => (settings.url === undefined) !== (settings.url_file === undefined), {
+      message: 'give one of url and url_file',
+    }),
   async send(settings, notification, context) {
     // A URL from a file is a secret of its own: many services put the token into the path.
     const url = settings.url ?? (await context.secret(settings.url_file ?? '')).trim();
     if (!httpUrl.safeParse(url).success) throw new Error('the receiver has no http:// or https:// URL in its url_file');
-    const token = settings.bearer_token_file === undefined ? null : (await context.secret(settings.bearer_token_file)).trim();
+    const token =
+      settings.bearer_token_file === undefined ? null : (await context.secret(settings.bearer_token_file)).trim();
     const reply = await axios
       .request({
         method: 'POST',

@@ -22,7 +22,12 @@ export type TestContext = ActionContext & {
 };
 
 export type ContextOptions = { readonly allow?: Partial<Allow>; readonly timeout?: number; readonly clock?: Clock };
-export type Contexts = { make(options?: ContextOptions): TestContext; readonly folder: string; readonly spawner: Spawner; stop(): Promise<void> };
+export type Contexts = {
+  make(options?: ContextOptions): TestContext;
+  readonly folder: string;
+  readonly spawner: Spawner;
+  stop(): Promise<void>;
+};
 
 let made = 0;
 
@@ -73,8 +78,11 @@ export const createContexts = (): Contexts => {
 };
 
 /** Runs an action as the engine does: the input through its schema first. */
-export const perform = async <Input>(action: Action<Input>, input: JsonObject, context: ActionContext): Promise<JsonObject> =>
-  (await action.run(action.input.parse(input), context)).outputs;
+export const perform = async <Input>(
+  action: Action<Input>,
+  input: JsonObject,
+  context: ActionContext,
+): Promise<JsonObject> => (await action.run(action.input.parse(input), context)).outputs;
 
 /** The ActionError that it fails with. */
 export const failureOf = async (work: Promise<unknown>): Promise<ActionError> => {
@@ -96,4 +104,11 @@ export const eventually = async <T>(look: () => T | Promise<T>, within = 10_000)
     if (systemClock.monotonic() > until) throw new Error(`not within ${within} ms`);
     await systemClock.sleep(10);
   }
+};
+
+/** An output that is text. */
+export const textOf = (outputs: JsonObject, name: string): string => {
+  const value = outputs[name];
+  if (typeof value !== 'string') throw new TypeError(`the output ${name} is not text`);
+  return value;
 };

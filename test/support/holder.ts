@@ -26,7 +26,11 @@ setInterval(() => file.open, 1000);
 `;
 
 /** Resolves once it holds the lock. Its executable is called `name`, so that it can be told from other processes. */
-export const startHolder = async (folder: string, { path, does, ignoreTerm = false }: HolderOptions, name = 'lock-holder'): Promise<ChildProcess> => {
+export const startHolder = async (
+  folder: string,
+  { path, does, ignoreTerm = false }: HolderOptions,
+  name = 'lock-holder',
+): Promise<ChildProcess> => {
   const executable = join(folder, name);
   if (!existsSync(executable)) {
     try {

@@ -6,7 +6,11 @@ import Database from 'better-sqlite3';
 let count = 0;
 
 /** A folder of its own below `root` with a sound database `orders.db` of `rows` orders. */
-export const makeDatabase = (root: string, mode: 'wal' | 'delete', rows = 500): { readonly folder: string; readonly path: string; readonly backups: string } => {
+export const makeDatabase = (
+  root: string,
+  mode: 'wal' | 'delete',
+  rows = 500,
+): { readonly folder: string; readonly path: string; readonly backups: string } => {
   count += 1;
   const folder = join(root, `database-${count}`);
   mkdirSync(folder);
@@ -37,7 +41,7 @@ export const countOrders = (path: string): number => {
   }
 };
 
-export const overwrite = (path: string, at: number, bytes: Buffer): void => {
+const overwrite = (path: string, at: number, bytes: Buffer): void => {
   const descriptor = openSync(path, 'r+');
   writeSync(descriptor, bytes, 0, bytes.length, at);
   closeSync(descriptor);

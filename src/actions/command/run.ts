@@ -9,17 +9,30 @@ const LONGEST_OUTPUT = 16 * 1024;
 const ROOM_MS = 250;
 
 /** Nothing of amends' own environment; what a program needs to run at all. */
-const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', TZ: 'UTC', HOME: '/' };
-const SHORT_OF_MEANS = /EAGAIN|ENOMEM|EMFILE|ENFILE|ETXTBSY|Cannot allocate|Resource temporarily|fork system call failed/;
+const ENVIRONMENT = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C.UTF-8',
+  TZ: 'UTC',
+  HOME: '/',
+};
+const SHORT_OF_MEANS =
+  /EAGAIN|ENOMEM|EMFILE|ENFILE|ETXTBSY|Cannot allocate|Resource temporarily|fork system call failed/;
 
 const noNul = (text: string): boolean => !text.includes('\0');
-const text = z.string().max(128 * 1024).refine(noNul, { message: 'holds a NUL character' });
+const text = z
+  .string()
+  .max(128 * 1024)
+  .refine(noNul, { message: 'holds a NUL character' });
 
 /** The beginning and the end, since the cause is mostly in one of them. */
 const cut = (output: string): string =>
-  output.length <= LONGEST_OUTPUT ? output : `${output.slice(0, LONGEST_OUTPUT / 2)}\n[...]\n${output.slice(-LONGEST_OUTPUT / 2)}`;
+  output.length <= LONGEST_OUTPUT
+    ? output
+    : `${output.slice(0, LONGEST_OUTPUT / 2)}\n[...]\n${output.slice(-LONGEST_OUTPUT / 2)}`;
 
-const shown = (result: CommandResult): { exit_code: number; stdout: string; stderr: string; dropped_bytes: number } => ({
+const shown = (
+  result: CommandResult,
+): { exit_code: number; stdout: string; stderr: string; dropped_bytes: number } => ({
   exit_code: result.exitCode ?? -1,
   stdout: cut(result.stdout.text),
   stderr: cut(result.stderr.text),
@@ -29,18 +42,34 @@ const shown = (result: CommandResult): { exit_code: number; stdout: string; stde
 const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1)?.slice(0, 200) ?? '';
 
 /** Null: it went as expected. */
-const failureOf = (file: string, result: CommandResult, expected: readonly number[], aborted: boolean): ActionError | null => {
+const failureOf = (
+  file: string,
+  result: CommandResult,
+  expected: readonly number[],
+  aborted: boolean,
+): ActionError | null => {
   const outputs = shown(result);
   if (!result.started) {
     const kind = SHORT_OF_MEANS.test(result.error ?? '') ? 'retryable' : 'permanent';
     return new ActionError(kind, `${file} was not started: ${result.error ?? 'unknown'}`, { outputs });
   }
-  if (result.timedOut) return new ActionError('indeterminate', `${file} did not end in time and was ended with all that it had started`, { outputs });
-  if (aborted) return new ActionError('indeterminate', `${file} was called off and ended with all that it had started`, { outputs });
-  if (result.exitCode === null) return new ActionError('indeterminate', `${file} was ended by ${result.signal ?? 'a signal'}`, { outputs });
+  if (result.timedOut)
+    return new ActionError('indeterminate', `${file} did not end in time and was ended with all that it had started`, {
+      outputs,
+    });
+  if (aborted)
+    return new ActionError('indeterminate', `${file} was called off and ended with all that it had started`, {
+      outputs,
+    });
+  if (result.exitCode === null)
+    return new ActionError('indeterminate', `${file} was ended by ${result.signal ?? 'a signal'}`, { outputs });
   if (expected.includes(result.exitCode)) return null;
   const said = lastLine(result.stderr.text);
-  return new ActionError('retryable', `${file} ended with ${result.exitCode} instead of ${expected.join(' or ')}${said === '' ? '' : `: ${said}`}`, { outputs });
+  return new ActionError(
+    'retryable',
+    `${file} ended with ${result.exitCode} instead of ${expected.join(' or ')}${said === '' ? '' : `: ${said}`}`,
+    { outputs },
+  );
 };
 
 export default defineAction({
@@ -63,16 +92,28 @@ export default defineAction({
   },
   undo: 'only the runbook knows: give the step an `undo` if the command has an opposite',
   defaultTimeout: 60_000,
-  async run(input, { allow, clock, deadline, marker, signal, spawner, began }) {
+  async run(input, context) {
+    const { allow, clock, deadline, marker, signal, spawner } = context;
     const [file, ...args] = input.argv;
     if (!allow.commands.includes(file)) {
-      throw new ActionError('permanent', `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`);
+      throw new ActionError(
+        'permanent',
+        `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`,
+      );
     }
     const left = Math.max(1, deadline - clock.monotonic());
     const graceMs = Math.min(input.grace, left / 4);
     signal.throwIfAborted();
-    began();
-    const request = { file, args, env: { ...ENVIRONMENT, ...input.env }, cwd: input.cwd ?? '/', stdin: input.stdin ?? null, timeoutMs: Math.max(1, left - graceMs - Math.min(ROOM_MS, left / 4)), graceMs };
+    context.began();
+    const request = {
+      file,
+      args,
+      env: { ...ENVIRONMENT, ...input.env },
+      cwd: input.cwd ?? '/',
+      stdin: input.stdin ?? null,
+      timeoutMs: Math.max(1, left - graceMs - Math.min(ROOM_MS, left / 4)),
+      graceMs,
+    };
     const result = await spawner.run(request, marker, signal);
     const failure = failureOf(file, result, input.expect, signal.aborted);
     if (failure !== null) throw failure;

@@ -1,3 +1,6 @@
 import { switching } from './switching.ts';
 
-export default switching(true, { summary: 'Sets a degraded mode of the configuration, which applications can read.', undo: 'degrade.clear with the same mode' });
+export default switching(true, {
+  summary: 'Sets a degraded mode of the configuration, which applications can read.',
+  undo: 'degrade.clear with the same mode',
+});

@@ -9,13 +9,18 @@ export const switching = (on: boolean, about: Pick<Action, 'summary' | 'undo'>):
   defineAction({
     ...about,
     effect: 'change',
-    input: z.strictObject({ mode: z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, { message: 'the name of a degraded mode: small letters, digits, _' }) }),
+    input: z.strictObject({
+      mode: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,63}$/, { message: 'the name of a degraded mode: small letters, digits, _' }),
+    }),
     outputs: { mode: 'the mode', on: 'whether it is on now' },
     defaultTimeout: 5_000,
-    async run({ mode }, { signal, began, request }) {
+    async run({ mode }, context) {
+      const { signal } = context;
       signal.throwIfAborted();
-      began();
-      request({ type: 'degrade', mode, on });
+      context.began();
+      context.request({ type: 'degrade', mode, on });
       return { outputs: { mode, on } };
     },
   });

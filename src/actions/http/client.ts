@@ -20,7 +20,12 @@ export type HttpRequest = {
   /** It may be sent twice without harm: by its method, or because of an idempotency key. */
   readonly repeatable: boolean;
 };
-export type HttpReply = { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly text: string; readonly durationMs: number };
+export type HttpReply = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  readonly durationMs: number;
+};
 export type HttpContext = { readonly allow: Allow; readonly signal: AbortSignal; monotonic(): number; began(): void };
 
 const pinned =
@@ -47,10 +52,12 @@ const TLS = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_/;
 
 const failure = (error: unknown, request: HttpRequest, where: string, left: boolean): ActionError => {
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-  const reason = code === 'ERR_CANCELED' ? 'no whole reply in time' : `${(error as Error).message.slice(0, 200)} (${code})`;
+  const reason =
+    code === 'ERR_CANCELED' ? 'no whole reply in time' : `${(error as Error).message.slice(0, 200)} (${code})`;
   const text = `${request.method} ${where} failed: ${reason}`;
   if (!left) return new ActionError(TLS.test(code) ? 'permanent' : 'retryable', text);
-  if (!request.repeatable) return new ActionError('indeterminate', `${text}; the request had left, so it may have taken effect`);
+  if (!request.repeatable)
+    return new ActionError('indeterminate', `${text}; the request had left, so it may have taken effect`);
   return new ActionError('retryable', text);
 };
 
@@ -79,8 +86,15 @@ export const sendRequest = async (request: HttpRequest, context: HttpContext): P
       validateStatus: () => true,
       signal,
     });
-    const headers = Object.fromEntries(Object.entries(reply.headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
-    return { status: reply.status, headers, text: Buffer.from(reply.data).toString('utf8'), durationMs: Math.round(context.monotonic() - start) };
+    const headers = Object.fromEntries(
+      Object.entries(reply.headers).map(([name, value]) => [name.toLowerCase(), String(value)]),
+    );
+    return {
+      status: reply.status,
+      headers,
+      text: Buffer.from(reply.data).toString('utf8'),
+      durationMs: Math.round(context.monotonic() - start),
+    };
   } catch (error) {
     throw failure(error, request, `${url.origin}${url.pathname}`, left);
   } finally {

@@ -12,12 +12,23 @@ export default defineAction({
       ...exchangeInput,
       method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE']).default('POST'),
       json: json.optional(),
-      body: z.string().max(1024 * 1024).optional(),
-      content_type: z.string().regex(/^[\w.+-]+\/[\w.+-]+(?:;\s*[\w-]+=[\w-]+)?$/).default('text/plain; charset=utf-8'),
+      body: z
+        .string()
+        .max(1024 * 1024)
+        .optional(),
+      content_type: z
+        .string()
+        .regex(/^[\w.+-]+\/[\w.+-]+(?:;\s*[\w-]+=[\w-]+)?$/)
+        .default('text/plain; charset=utf-8'),
       /** The receiver drops a second request with the same key, so that it may be sent again. */
-      idempotency_key: z.string().regex(/^[\x21-\x7e]{1,128}$/).optional(),
+      idempotency_key: z
+        .string()
+        .regex(/^[\x21-\x7e]{1,128}$/)
+        .optional(),
     })
-    .refine((input) => input.json === undefined || input.body === undefined, { message: 'json and body exclude each other' }),
+    .refine((input) => input.json === undefined || input.body === undefined, {
+      message: 'json and body exclude each other',
+    }),
   outputs: exchangeOutputs,
   undo: 'only the runbook knows: give the step an `undo` if the request has an opposite',
   defaultTimeout: 10_000,
@@ -30,6 +41,8 @@ export default defineAction({
     };
     // PUT and DELETE say of themselves that twice is as good as once (RFC 9110, 9.2.2), but not every server keeps to it.
     const repeatable = input.idempotency_key !== undefined;
-    return { outputs: await exchange({ method: input.method, url: input.url, headers, body, repeatable }, input, context) };
+    return {
+      outputs: await exchange({ method: input.method, url: input.url, headers, body, repeatable }, input, context),
+    };
   },
 });

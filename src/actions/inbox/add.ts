@@ -14,10 +14,17 @@ export default defineAction({
   outputs: { title: 'the title' },
   undo: 'not needed: a human closes the entry',
   defaultTimeout: 5_000,
-  async run(input, { signal, began, request }) {
+  async run(input, context) {
+    const { signal } = context;
     signal.throwIfAborted();
-    began();
-    request({ type: 'inbox', kind: input.kind, severity: input.severity ?? null, title: input.title, body: input.body });
+    context.began();
+    context.request({
+      type: 'inbox',
+      kind: input.kind,
+      severity: input.severity ?? null,
+      title: input.title,
+      body: input.body,
+    });
     return { outputs: { title: input.title } };
   },
 });

@@ -23,7 +23,8 @@ export default defineAction({
     lock_error_message: 'what SQLite answers a writer that does not wait, or empty',
     lock_age_seconds: 'for how many seconds amends has seen this lock held; never more than the truth',
     operation_that_failed: 'what the lock keeps others from doing: `write`, or empty',
-    locking_processes: 'those that hold a lock: pid, name, user, command_line, executable, start_time, age_seconds, access (write, read), blocking',
+    locking_processes:
+      'those that hold a lock: pid, name, user, command_line, executable, start_time, age_seconds, access (write, read), blocking',
     process_count: 'how many of them there are',
     blocking_count: 'how many of them keep others from writing',
     own_process_locked: 'one of them goes by a name in `own`; without `own`, always false',

@@ -15,10 +15,17 @@ export default defineAction({
   outputs: { title: 'the title' },
   undo: 'it cannot be undone: what was sent was read',
   defaultTimeout: 5_000,
-  async run(input, { signal, began, request }) {
+  async run(input, context) {
+    const { signal } = context;
     signal.throwIfAborted();
-    began();
-    request({ type: 'notify', receiver: input.receiver ?? null, severity: input.severity ?? null, title: input.title, body: input.body });
+    context.began();
+    context.request({
+      type: 'notify',
+      receiver: input.receiver ?? null,
+      severity: input.severity ?? null,
+      title: input.title,
+      body: input.body,
+    });
     return { outputs: { title: input.title } };
   },
 });

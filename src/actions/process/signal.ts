@@ -15,13 +15,23 @@ const SLACK_MS = 2_000;
 
 /** The pid in a pid file, with when it was written; throws `permanent` for anything but one plain number. */
 const readPidFile = async (file: string): Promise<{ readonly pid: number; readonly writtenAt: number }> => {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
-    throw new ActionError('permanent', `the pid file ${file} cannot be read (${error.code ?? 'unknown'}); mend: is the service running, and is this its pid file?`, { cause: error });
-  });
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    (error: NodeJS.ErrnoException) => {
+      throw new ActionError(
+        'permanent',
+        `the pid file ${file} cannot be read (${error.code ?? 'unknown'}); mend: is the service running, and is this its pid file?`,
+        { cause: error },
+      );
+    },
+  );
   try {
     const stat = await handle.stat();
     const text = stat.isFile() && stat.size <= 32 ? (await handle.readFile('utf8')).trim() : '';
-    if (!/^[1-9]\d{0,6}$/.test(text)) throw new ActionError('permanent', `the pid file ${file} holds ${JSON.stringify(text)}, which is not a process id`);
+    if (!/^[1-9]\d{0,6}$/.test(text))
+      throw new ActionError(
+        'permanent',
+        `the pid file ${file} holds ${JSON.stringify(text)}, which is not a process id`,
+      );
     return { pid: Number(text), writtenAt: stat.mtimeMs };
   } finally {
     await handle.close();
@@ -29,7 +39,11 @@ const readPidFile = async (file: string): Promise<{ readonly pid: number; readon
 };
 
 /** Null: it does not run. */
-const findProcess = async (pidFile: string, only: readonly string[], allow: Allow): Promise<{ readonly pid: number; readonly info: ProcessInfo | null }> => {
+const findProcess = async (
+  pidFile: string,
+  only: readonly string[],
+  allow: Allow,
+): Promise<{ readonly pid: number; readonly info: ProcessInfo | null }> => {
   const file = await allowedPath(pidFile, allow, 'the pid file');
   const { pid, writtenAt } = await readPidFile(file);
   const reason = untouchable(pid);
@@ -37,10 +51,16 @@ const findProcess = async (pidFile: string, only: readonly string[], allow: Allo
   const info = describeProcess(pid);
   if (info === null) return { pid, info };
   if (Date.parse(info.startTime) > writtenAt + SLACK_MS) {
-    throw new ActionError('permanent', `no signal was sent: ${file} is older than process ${pid} (${info.name}), so that pid now belongs to another; mend: remove the stale pid file`);
+    throw new ActionError(
+      'permanent',
+      `no signal was sent: ${file} is older than process ${pid} (${info.name}), so that pid now belongs to another; mend: remove the stale pid file`,
+    );
   }
   if (!goesBy(info, only)) {
-    throw new ActionError('permanent', `no signal was sent: process ${pid} is ${info.name}, which \`only\` (${only.join(', ')}) does not name`);
+    throw new ActionError(
+      'permanent',
+      `no signal was sent: process ${pid} is ${info.name}, which \`only\` (${only.join(', ')}) does not name`,
+    );
   }
   return { pid, info };
 };
@@ -65,25 +85,42 @@ export default defineAction({
   },
   undo: 'it cannot be undone: a supervisor starts the process again',
   defaultTimeout: 30_000,
-  async run(input, { allow, clock, signal, began }) {
+  async run(input, context) {
+    const { allow, clock, signal } = context;
     const { pid, info } = await findProcess(input.pid_file, input.only, allow);
     const ends = input.signal === 'TERM' || input.signal === 'KILL';
     if (info === null) {
-      if (!ends) throw new ActionError('permanent', `process ${pid} does not run, so there is none to send ${input.signal} to`);
+      if (!ends)
+        throw new ActionError('permanent', `process ${pid} does not run, so there is none to send ${input.signal} to`);
       return { outputs: { pid, name: '', signalled: false, ended: true, escalated: false } };
     }
     signal.throwIfAborted();
-    began();
+    context.began();
     if (!ends) {
       const signalled = signalProcess(info, `SIG${input.signal}`);
       if (!signalled) throw new ActionError('permanent', `process ${pid} ended before it could be signalled`);
       return { outputs: { pid, name: info.name, signalled, ended: false, escalated: false } };
     }
     const kills = input.signal === 'KILL';
-    const result = await endProcesses([info], { graceMs: kills ? 0 : input.grace, kill: kills || input.escalate, clock, signal });
-    const outputs = { pid, name: info.name, signalled: true, ended: result.left.length === 0, escalated: result.killed.length > 0 };
+    const result = await endProcesses([info], {
+      graceMs: kills ? 0 : input.grace,
+      kill: kills || input.escalate,
+      clock,
+      signal,
+    });
+    const outputs = {
+      pid,
+      name: info.name,
+      signalled: true,
+      ended: result.left.length === 0,
+      escalated: result.killed.length > 0,
+    };
     if (result.left.length === 0) return { outputs };
     const mend = input.escalate ? 'it may be waiting for a disk (state D)' : 'say `escalate: true`, or end it by hand';
-    throw new ActionError('permanent', `process ${pid} (${info.name}) did not end within ${input.grace} ms; mend: ${mend}`, { outputs });
+    throw new ActionError(
+      'permanent',
+      `process ${pid} (${info.name}) did not end within ${input.grace} ms; mend: ${mend}`,
+      { outputs },
+    );
   },
 });

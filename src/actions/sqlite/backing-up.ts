@@ -6,15 +6,38 @@ import { systemClock } from '../../base/clock.ts';
 import { ActionError } from '../../base/failure.ts';
 import { backupName, evidenceName, listBackups } from './backups.ts';
 import { copyPlainFile, ensureFolder, needSpace, removeWithCompanions } from './files.ts';
-import { companions, explained, integrityFindings, isBusy, openForReading, refuseOurOwn, sizeOf, syncFile, syncFolder } from './opening.ts';
+import {
+  companions,
+  explained,
+  integrityFindings,
+  isBusy,
+  openForReading,
+  refuseOurOwn,
+  sizeOf,
+  syncFile,
+  syncFolder,
+} from './opening.ts';
 import type { SqliteFile } from './opening.ts';
 
 /** Pages a step without a WAL, where writers have to wait for each step; with one they never wait. */
 const PAGES_A_STEP = 2_000;
 const ALL_PAGES = 2 ** 31 - 1;
 
-export type BackupInput = { readonly path: string; readonly backups: string; readonly at: number; readonly keep: number; readonly rawOk: boolean; readonly busyMs: number };
-export type BackupReport = { readonly path: string; readonly bytes: number; readonly checked: boolean; readonly removed: readonly string[]; readonly reason: string };
+export type BackupInput = {
+  readonly path: string;
+  readonly backups: string;
+  readonly at: number;
+  readonly keep: number;
+  readonly rawOk: boolean;
+  readonly busyMs: number;
+};
+export type BackupReport = {
+  readonly path: string;
+  readonly bytes: number;
+  readonly checked: boolean;
+  readonly removed: readonly string[];
+  readonly reason: string;
+};
 
 const copyPages = async (source: SqliteFile, target: string, busyMs: number, path: string): Promise<void> => {
   const step = source.pragma('journal_mode', { simple: true }) === 'wal' ? ALL_PAGES : PAGES_A_STEP;
@@ -24,7 +47,8 @@ const copyPages = async (source: SqliteFile, target: string, busyMs: number, pat
     progress: ({ remainingPages }) => {
       const now = systemClock.monotonic();
       if (remainingPages !== last) since = now;
-      else if (now - since > busyMs) throw new ActionError('retryable', `${path} is locked: its backup does not get on`);
+      else if (now - since > busyMs)
+        throw new ActionError('retryable', `${path} is locked: its backup does not get on`);
       last = remainingPages;
       return step;
     },
@@ -79,7 +103,8 @@ const removeOld = (input: BackupInput, suffix: '.db' | '.db.damaged'): readonly 
 };
 
 export const makeBackup = async (input: BackupInput): Promise<BackupReport> => {
-  if (sizeOf(input.path) === null) throw new ActionError('permanent', `${input.path} does not exist: there is nothing to back up`);
+  if (sizeOf(input.path) === null)
+    throw new ActionError('permanent', `${input.path} does not exist: there is nothing to back up`);
   refuseOurOwn(input.path);
   ensureFolder(input.backups);
   needSpace(input.backups, (sizeOf(input.path) ?? 0) + (sizeOf(`${input.path}-wal`) ?? 0));
@@ -91,7 +116,11 @@ export const makeBackup = async (input: BackupInput): Promise<BackupReport> => {
   });
   if (reason !== '') {
     removeWithCompanions(partial);
-    if (!input.rawOk) throw new ActionError('permanent', `no sound backup of ${input.path} can be made: ${reason}; mend: say \`raw_ok: true\` to keep the files as evidence`);
+    if (!input.rawOk)
+      throw new ActionError(
+        'permanent',
+        `no sound backup of ${input.path} can be made: ${reason}; mend: say \`raw_ok: true\` to keep the files as evidence`,
+      );
     const path = copyEvidence(input);
     return { path, bytes: sizeOf(path) ?? 0, checked: false, removed: removeOld(input, '.db.damaged'), reason };
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';
-import { absolutePath, duration } from '../inputs.ts';
+import { absolutePath, busyTime } from '../inputs.ts';
 import { offThread } from '../off-thread.ts';
 import type * as backingUp from './backing-up.ts';
 
@@ -15,7 +15,7 @@ export default defineAction({
     backups: absolutePath,
     keep: z.int().min(1).max(1_000).default(10),
     raw_ok: z.boolean().default(false),
-    busy: duration.default(5_000),
+    busy: busyTime.default(5_000),
   }),
   outputs: {
     path: 'the new backup',
@@ -26,11 +26,25 @@ export default defineAction({
   },
   undo: 'not needed: the database itself is left as it is',
   defaultTimeout: 300_000,
-  async run(input, { allow, clock, signal, began }) {
+  async run(input, context) {
+    const { allow, clock, signal } = context;
     const path = await allowedPath(input.path, allow, 'the database');
     const backups = await allowedPath(input.backups, allow, 'the folder of backups');
-    began();
-    const report = await jobs('makeBackup', { path, backups, at: clock.now(), keep: input.keep, rawOk: input.raw_ok, busyMs: input.busy }, { key: path, clock, signal });
-    return { outputs: { path: report.path, bytes: report.bytes, checked: report.checked, reason: report.reason, removed: report.removed.slice(0, 50) } };
+    signal.throwIfAborted();
+    context.began();
+    const report = await jobs(
+      'makeBackup',
+      { path, backups, at: clock.now(), keep: input.keep, rawOk: input.raw_ok, busyMs: input.busy },
+      { key: path, clock, signal },
+    );
+    return {
+      outputs: {
+        path: report.path,
+        bytes: report.bytes,
+        checked: report.checked,
+        reason: report.reason,
+        removed: report.removed.slice(0, 50),
+      },
+    };
   },
 });

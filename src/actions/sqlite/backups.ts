@@ -47,9 +47,16 @@ export const listBackups = (folder: string, path: string, suffix: '.db' | '.db.d
   }
 };
 
-export const backupFigures = async (folder: string | null, path: string, clock: Clock): Promise<{ readonly backup_count: number; readonly backup_age_seconds: number }> => {
+export const backupFigures = async (
+  folder: string | null,
+  path: string,
+  clock: Clock,
+): Promise<{ readonly backup_count: number; readonly backup_age_seconds: number }> => {
   const names = folder === null ? [] : await readdir(folder).catch(() => []);
   const found = folder === null ? [] : select(folder, names, path, '.db');
   const newest = found[0];
-  return { backup_count: found.length, backup_age_seconds: newest === undefined ? -1 : Math.max(0, Math.round((clock.now() - newest.at) / 1_000)) };
+  return {
+    backup_count: found.length,
+    backup_age_seconds: newest === undefined ? -1 : Math.max(0, Math.round((clock.now() - newest.at) / 1_000)),
+  };
 };

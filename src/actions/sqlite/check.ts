@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';
-import { absolutePath, bytes, duration } from '../inputs.ts';
+import { absolutePath, busyTime, bytes } from '../inputs.ts';
 import { offThread } from '../off-thread.ts';
 import { backupFigures } from './backups.ts';
 import { LAYERS } from './checking.ts';
@@ -18,7 +18,7 @@ export default defineAction({
     backups: absolutePath.optional(),
     integrity: z.enum(['quick', 'full']).default('quick'),
     max_wal: bytes.default(100 * 1024 * 1024),
-    busy: duration.default(2_000),
+    busy: busyTime.default(2_000),
   }),
   outputs: {
     ok: 'all six layers passed',
@@ -42,8 +42,13 @@ export default defineAction({
   defaultTimeout: 30_000,
   async run(input, { allow, clock, signal }) {
     const path = await allowedPath(input.path, allow, 'the database');
-    const backups = input.backups === undefined ? null : await allowedPath(input.backups, allow, 'the folder of backups');
-    const report = await jobs('checkFile', { path, integrity: input.integrity, maxWal: input.max_wal, busyMs: input.busy }, { key: path, clock, signal });
+    const backups =
+      input.backups === undefined ? null : await allowedPath(input.backups, allow, 'the folder of backups');
+    const report = await jobs(
+      'checkFile',
+      { path, integrity: input.integrity, maxWal: input.max_wal, busyMs: input.busy },
+      { key: path, clock, signal },
+    );
     const passed = report.failed === null ? LAYERS.length : LAYERS.indexOf(report.failed);
     const outputs = {
       ok: report.failed === null,
@@ -58,6 +63,10 @@ export default defineAction({
       ...(await backupFigures(backups, path, clock)),
     };
     if (report.failed === null) return { outputs };
-    throw new ActionError(report.passing ? 'retryable' : 'permanent', `the layer ${report.failed} of ${path} failed: ${report.error}`, { outputs });
+    throw new ActionError(
+      report.passing ? 'retryable' : 'permanent',
+      `the layer ${report.failed} of ${path} failed: ${report.error}`,
+      { outputs },
+    );
   },
 });

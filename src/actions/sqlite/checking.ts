@@ -7,7 +7,12 @@ import type { Integrity, SqliteFile } from './opening.ts';
 export const LAYERS = ['exists', 'readable', 'opens', 'integrity', 'query', 'wal_size'] as const;
 export type Layer = (typeof LAYERS)[number];
 
-export type CheckInput = { readonly path: string; readonly integrity: Integrity; readonly maxWal: number; readonly busyMs: number };
+export type CheckInput = {
+  readonly path: string;
+  readonly integrity: Integrity;
+  readonly maxWal: number;
+  readonly busyMs: number;
+};
 export type CheckReport = {
   readonly failed: Layer | null;
   readonly error: string;

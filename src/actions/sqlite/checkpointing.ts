@@ -19,9 +19,19 @@ export const checkpoint = ({ path, mode, busyMs }: CheckpointInput): Checkpoint 
   let file: SqliteFile | null = null;
   try {
     file = openForWriting(path, busyMs);
-    const [row] = file.pragma(`wal_checkpoint(${mode})`) as ReadonlyArray<{ busy: number; log: number; checkpointed: number }>;
+    const [row] = file.pragma(`wal_checkpoint(${mode})`) as ReadonlyArray<{
+      busy: number;
+      log: number;
+      checkpointed: number;
+    }>;
     const walAfter = sizeOf(`${path}-wal`) ?? 0;
-    return { busy: row?.busy === 1, logFrames: Math.max(0, row?.log ?? 0), frames: Math.max(0, row?.checkpointed ?? 0), walBefore, walAfter };
+    return {
+      busy: row?.busy === 1,
+      logFrames: Math.max(0, row?.log ?? 0),
+      frames: Math.max(0, row?.checkpointed ?? 0),
+      walBefore,
+      walAfter,
+    };
   } catch (error) {
     throw explained(error, path);
   } finally {

@@ -14,13 +14,15 @@ export default defineAction({
   outputs: { created: 'the new database', bytes: 'its size in bytes' },
   undo: 'by hand: the new file may have been written to since',
   defaultTimeout: 30_000,
-  async run(input, { allow, clock, signal, began }) {
+  async run(input, context) {
+    const { allow, clock, signal } = context;
     const path = await allowedPath(input.path, allow, 'the database');
     const schemaFile = await allowedPath(input.schema_file, allow, 'the schema file');
     const options = { key: path, clock, signal };
     await jobs('refuseExisting', { path }, options);
     await jobs('readSchema', { schemaFile }, options);
-    began();
+    signal.throwIfAborted();
+    context.began();
     const { bytes } = await jobs('createFresh', { path, schemaFile }, options);
     return { outputs: { created: path, bytes } };
   },

@@ -15,7 +15,11 @@ export const readSchema = ({ schemaFile }: { readonly schemaFile: string }): str
   try {
     descriptor = openSync(schemaFile, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    throw new ActionError('permanent', `the schema file ${schemaFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, { cause: error });
+    throw new ActionError(
+      'permanent',
+      `the schema file ${schemaFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
+      { cause: error },
+    );
   }
   try {
     const stat = fstatSync(descriptor);
@@ -30,10 +34,17 @@ export const readSchema = ({ schemaFile }: { readonly schemaFile: string }): str
 
 /** Refuses when anything of a database is there: what looks lost may be only half of one. */
 export const refuseExisting = ({ path }: { readonly path: string }): void => {
-  if (existsSync(path)) throw new ActionError('permanent', `${path} exists: a database is never created over another; mend: sqlite.restore, or move it away by hand`);
+  if (existsSync(path))
+    throw new ActionError(
+      'permanent',
+      `${path} exists: a database is never created over another; mend: sqlite.restore, or move it away by hand`,
+    );
   const left = companions(path).filter((file) => existsSync(file));
   if (left.length > 0) {
-    throw new ActionError('permanent', `${path} is not there, but ${left.map((file) => basename(file)).join(' and ')} is, and would be read into a new database; mend: sqlite.restore, or move it away by hand`);
+    throw new ActionError(
+      'permanent',
+      `${path} is not there, but ${left.map((file) => basename(file)).join(' and ')} is, and would be read into a new database; mend: sqlite.restore, or move it away by hand`,
+    );
   }
 };
 
@@ -50,13 +61,17 @@ export const createFresh = ({ path, schemaFile }: CreateInput): { readonly bytes
       file.close();
     }
     const reason = unsound(fresh, 'quick');
-    if (reason !== null) throw new ActionError('permanent', `the schema ${schemaFile} does not make a database: it ${reason}`);
+    if (reason !== null)
+      throw new ActionError('permanent', `the schema ${schemaFile} does not make a database: it ${reason}`);
     takeOver(fresh, path);
     syncFile(fresh);
     // A link, since a rename would replace what another process has put there meanwhile.
     linkSync(fresh, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new ActionError('permanent', `${path} was made by another process meanwhile and is left as it is`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new ActionError('permanent', `${path} was made by another process meanwhile and is left as it is`, {
+        cause: error,
+      });
     throw explained(error, schemaFile);
   } finally {
     rmSync(fresh, { force: true });

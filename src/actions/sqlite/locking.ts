@@ -18,7 +18,8 @@ const WAL_READ_LAST = 127;
 export type Access = 'write' | 'read' | 'open';
 const RANK: Readonly<Record<Access, number>> = { open: 0, read: 1, write: 2 };
 
-const touches = (lock: KernelLock, first: number, last: number = first): boolean => lock.start <= last && lock.end >= first;
+const touches = (lock: KernelLock, first: number, last: number = first): boolean =>
+  lock.start <= last && lock.end >= first;
 
 const accessOnDatabase = (lock: KernelLock, walMode: boolean): Access => {
   const writes = lock.access === 'WRITE';
@@ -57,8 +58,10 @@ export const findHolders = ({ path }: { readonly path: string }): Holders => {
     if (pid > 0 && pid !== process.pid && (known === undefined || RANK[access] > RANK[known])) found.set(pid, access);
   };
   const locks = readLocks();
-  if (database !== undefined && database !== null) for (const lock of locksOn(database, locks)) note(lock.pid, accessOnDatabase(lock, walMode));
-  if (sharedMemory !== undefined && sharedMemory !== null) for (const lock of locksOn(sharedMemory, locks)) note(lock.pid, accessOnSharedMemory(lock));
+  if (database !== undefined && database !== null)
+    for (const lock of locksOn(database, locks)) note(lock.pid, accessOnDatabase(lock, walMode));
+  if (sharedMemory !== undefined && sharedMemory !== null)
+    for (const lock of locksOn(sharedMemory, locks)) note(lock.pid, accessOnSharedMemory(lock));
   const present = files.filter((file) => file !== null);
   if (present.length > 0) {
     for (const pid of pids()) if (!found.has(pid) && openFilesOf(pid, present).length > 0) note(pid, 'open');
@@ -66,16 +69,29 @@ export const findHolders = ({ path }: { readonly path: string }): Holders => {
   const holders: Holder[] = [];
   for (const [pid, access] of found) {
     const info = describeProcess(pid);
-    if (info !== null) holders.push({ ...info, access, blocking: access === 'write' || (access === 'read' && !walMode) });
+    if (info !== null)
+      holders.push({ ...info, access, blocking: access === 'write' || (access === 'read' && !walMode) });
   }
-  return { walMode, known: knowsLocks(), holders: holders.toSorted((left, right) => RANK[right.access] - RANK[left.access] || left.pid - right.pid) };
+  return {
+    walMode,
+    known: knowsLocks(),
+    holders: holders.toSorted((left, right) => RANK[right.access] - RANK[left.access] || left.pid - right.pid),
+  };
 };
 
 /** Which process, in a form that outlives its pid. */
 export const holderKey = (holder: Pick<Holder, 'pid' | 'startTicks'>): string => `${holder.pid}@${holder.startTicks}`;
 
 /** Waits up to `busyMs` for the write lock and gives it back at once; null when it was to be had, else SQLite's words. */
-export const tryWriteLock = ({ path, busyMs, exclusive }: { readonly path: string; readonly busyMs: number; readonly exclusive: boolean }): string | null => {
+export const tryWriteLock = ({
+  path,
+  busyMs,
+  exclusive,
+}: {
+  readonly path: string;
+  readonly busyMs: number;
+  readonly exclusive: boolean;
+}): string | null => {
   let file: SqliteFile | null = null;
   try {
     file = openForWriting(path, busyMs);
@@ -94,6 +110,8 @@ export const tryWriteLock = ({ path, busyMs, exclusive }: { readonly path: strin
 export const lookAtLock = ({ path }: { readonly path: string }): Holders & { readonly error: string | null } => {
   const seen = findHolders({ path });
   // Asked only when somebody holds it: then ours is not the last connection, whose closing would clear the WAL away.
-  const error = seen.holders.some((holder) => holder.access === 'write') ? tryWriteLock({ path, busyMs: 0, exclusive: false }) : null;
+  const error = seen.holders.some((holder) => holder.access === 'write')
+    ? tryWriteLock({ path, busyMs: 0, exclusive: false })
+    : null;
   return { ...seen, error };
 };

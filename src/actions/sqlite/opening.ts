@@ -31,7 +31,8 @@ export const sqliteCode = (error: unknown): string => {
 export const isBusy = (error: unknown): boolean => /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error));
 
 /** It says nothing about the file: a lock, a lack of memory or descriptors, a folder that cannot be reached just now. */
-export const isPassing = (error: unknown): boolean => /^SQLITE_(BUSY|LOCKED|NOMEM|INTERRUPT|PROTOCOL|CANTOPEN)/.test(sqliteCode(error));
+export const isPassing = (error: unknown): boolean =>
+  /^SQLITE_(BUSY|LOCKED|NOMEM|INTERRUPT|PROTOCOL|CANTOPEN)/.test(sqliteCode(error));
 
 /** What SQLite's refusal means for a step: nothing was changed by the statement that it refused. */
 export const explained = (error: unknown, path: string): unknown => {
@@ -48,7 +49,10 @@ export const explained = (error: unknown, path: string): unknown => {
 export const refuseOurOwn = (path: string): void => {
   const key = fileKey(path);
   if (key !== null && openFilesOf(process.pid, [key]).length > 0) {
-    throw new ActionError('permanent', `${path} is open in amends itself; mend: name another database, amends does not recover its own`);
+    throw new ActionError(
+      'permanent',
+      `${path} is open in amends itself; mend: name another database, amends does not recover its own`,
+    );
   }
 };
 
@@ -105,7 +109,9 @@ export type Integrity = 'quick' | 'full';
 
 /** Empty when all is well, else the first findings. */
 export const integrityFindings = (file: SqliteFile, integrity: Integrity): readonly string[] => {
-  const rows = file.pragma(integrity === 'quick' ? 'quick_check(5)' : 'integrity_check(5)') as ReadonlyArray<Record<string, string>>;
+  const rows = file.pragma(integrity === 'quick' ? 'quick_check(5)' : 'integrity_check(5)') as ReadonlyArray<
+    Record<string, string>
+  >;
   const findings = rows.map((row) => String(Object.values(row)[0]));
   return findings.length === 1 && findings[0] === 'ok' ? [] : findings;
 };

@@ -4,7 +4,7 @@ import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';
 import { endProcesses, goesBy, untouchable } from '../ending.ts';
-import { absolutePath, duration, processNames } from '../inputs.ts';
+import { absolutePath, busyTime, duration, processNames } from '../inputs.ts';
 import { offThread } from '../off-thread.ts';
 import type * as checkpointing from './checkpointing.ts';
 import { holderKey } from './locking.ts';
@@ -21,7 +21,8 @@ const objection = (blocking: readonly Holder[], only: readonly string[], max: nu
   if (blocking.length === 0) {
     return `${path} is locked, but no process here is seen to hold it; mend: look for it in another container or on another machine (NFS)`;
   }
-  if (blocking.length > max) return `${blocking.length} processes hold ${path}, more than max (${max}): ${nameHolders(blocking.slice(0, 10))}`;
+  if (blocking.length > max)
+    return `${blocking.length} processes hold ${path}, more than max (${max}): ${nameHolders(blocking.slice(0, 10))}`;
   const strangers = blocking.filter((holder) => !goesBy(holder, only));
   if (strangers.length > 0) {
     return `${path} is held by ${nameHolders(strangers)}, which \`only\` (${only.join(', ')}) does not name; nothing was signalled; mend: end it by hand, or add its name to \`only\``;
@@ -37,7 +38,7 @@ export default defineAction({
     only: processNames,
     grace: duration.default(5_000),
     kill: z.boolean().default(false),
-    busy: duration.default(1_000),
+    busy: busyTime.default(1_000),
     max: z.int().min(1).max(50).default(5),
   }),
   outputs: {
@@ -58,6 +59,7 @@ export default defineAction({
 
     const before = await jobs('findHolders', { path }, options);
     const age = lockAge(path, before.holders, clock);
+    signal.throwIfAborted();
     context.began();
     const held = await jobs('tryWriteLock', { path, busyMs: input.busy, exclusive: true }, options);
     if (held === null) {
@@ -71,7 +73,11 @@ export default defineAction({
     const blocking = now.holders.filter((holder) => holder.blocking && known.has(holderKey(holder)));
     const failed = { lock_released: false, ...nothing, lock_age_seconds: age, checkpointed_frames: 0 };
     if (blocking.length === 0 && now.holders.some((holder) => holder.blocking)) {
-      throw new ActionError('retryable', `${path} is busy, but its holders come and go: ${nameHolders(now.holders.filter((holder) => holder.blocking))}`, { outputs: failed });
+      throw new ActionError(
+        'retryable',
+        `${path} is busy, but its holders come and go: ${nameHolders(now.holders.filter((holder) => holder.blocking))}`,
+        { outputs: failed },
+      );
     }
     const reason = objection(blocking, input.only, input.max, path);
     if (reason !== null) throw new ActionError('permanent', reason, { outputs: failed });
@@ -86,11 +92,17 @@ export default defineAction({
     };
     if (result.left.length > 0) {
       const mend = input.kill ? 'it may be waiting for a disk (state D)' : 'say `kill: true`, or end it by hand';
-      throw new ActionError('permanent', `${result.left.join(', ')} did not end within ${input.grace} ms; mend: ${mend}`, { outputs: { ...done, lock_released: false, checkpointed_frames: 0 } });
+      throw new ActionError(
+        'permanent',
+        `${result.left.join(', ')} did not end within ${input.grace} ms; mend: ${mend}`,
+        { outputs: { ...done, lock_released: false, checkpointed_frames: 0 } },
+      );
     }
     const still = await jobs('tryWriteLock', { path, busyMs: Math.max(input.busy, 1_000), exclusive: true }, options);
     if (still !== null) {
-      throw new ActionError('permanent', `the processes ended, but ${path} is still locked: ${still}`, { outputs: { ...done, lock_released: false, checkpointed_frames: 0 } });
+      throw new ActionError('permanent', `the processes ended, but ${path} is still locked: ${still}`, {
+        outputs: { ...done, lock_released: false, checkpointed_frames: 0 },
+      });
     }
     const { frames } = await checkpoints('checkpoint', { path, mode: 'PASSIVE', busyMs: input.busy }, options);
     return { outputs: { lock_released: true, ...done, checkpointed_frames: frames } };

@@ -7,10 +7,29 @@ import { listBackups, stamp } from './backups.ts';
 import { copyPlainFile, keepAs, needSpace, removeWithCompanions, takeOver } from './files.ts';
 import { findHolders } from './locking.ts';
 import type { Holder } from './locking.ts';
-import { companions, isBusy, isPassing, openForReading, openForWriting, integrityFindings, refuseOurOwn, sizeOf, syncFile, syncFolder, syncFolderOf, unsound } from './opening.ts';
+import {
+  companions,
+  isBusy,
+  isPassing,
+  openForReading,
+  openForWriting,
+  integrityFindings,
+  refuseOurOwn,
+  sizeOf,
+  syncFile,
+  syncFolder,
+  syncFolderOf,
+  unsound,
+} from './opening.ts';
 import { nameHolders } from './shown-holder.ts';
 
-export type RestoreInput = { readonly path: string; readonly backups: string; readonly at: number; readonly allowOpen: boolean; readonly evenIfHealthy: boolean };
+export type RestoreInput = {
+  readonly path: string;
+  readonly backups: string;
+  readonly at: number;
+  readonly allowOpen: boolean;
+  readonly evenIfHealthy: boolean;
+};
 
 /** What is known as the steps go on; plain data, so that it passes between threads. */
 export type Restore = RestoreInput & {
@@ -41,8 +60,16 @@ const stateOfOld = (path: string): string | null => {
       file.close();
     }
   } catch (error) {
-    if (isBusy(error)) throw new ActionError('retryable', `${path} is locked, so it cannot be told whether it is broken; mend: sqlite.release-lock first`);
-    if (isPassing(error)) throw new ActionError('retryable', `${path} cannot be opened just now (${(error as Error).message}), which is no sign of damage; mend: look at the rights of its folder and at the open files of amends`);
+    if (isBusy(error))
+      throw new ActionError(
+        'retryable',
+        `${path} is locked, so it cannot be told whether it is broken; mend: sqlite.release-lock first`,
+      );
+    if (isPassing(error))
+      throw new ActionError(
+        'retryable',
+        `${path} cannot be opened just now (${(error as Error).message}), which is no sign of damage; mend: look at the rights of its folder and at the open files of amends`,
+      );
     return (error as Error).message;
   }
 };
@@ -64,9 +91,13 @@ const chooseBackup = (input: RestoreInput, fresh: string): Pick<Restore, 'from' 
   }
   removeWithCompanions(fresh);
   const tried = skipped.length === 0 ? 'none is there' : `none of ${skipped.length} passes its check`;
-  throw new ActionError('permanent', `no backup of ${input.path} in ${input.backups} can be restored: ${tried}; mend: put a good one there as ${basename(input.path)}-<UTC time>.db`, {
-    outputs: { restored: false, restored_from: '', skipped_backups: skipped.slice(0, 50) },
-  });
+  throw new ActionError(
+    'permanent',
+    `no backup of ${input.path} in ${input.backups} can be restored: ${tried}; mend: put a good one there as ${basename(input.path)}-<UTC time>.db`,
+    {
+      outputs: { restored: false, restored_from: '', skipped_backups: skipped.slice(0, 50) },
+    },
+  );
 };
 
 /** Everything that has no effect on the database; null: it is sound already, there is nothing to restore. */
@@ -82,13 +113,23 @@ export const prepareRestore = (input: RestoreInput): Restore | null => {
     return null;
   }
   if (holders.length > 0 && !input.allowOpen) {
-    throw new ActionError('retryable', `${input.path} is open in ${nameHolders(holders)}, which would go on with the file that is replaced; mend: stop it first, or say \`allow_open: true\` and restart it after`);
+    throw new ActionError(
+      'retryable',
+      `${input.path} is open in ${nameHolders(holders)}, which would go on with the file that is replaced; mend: stop it first, or say \`allow_open: true\` and restart it after`,
+    );
   }
   const chosen = chooseBackup(input, fresh);
   takeOver(fresh, input.path);
   removeCompanions(fresh);
   syncFile(fresh);
-  return { ...input, fresh, aside: join(input.backups, `replaced-${stamp(input.at)}`), holders, healthy: old === null, ...chosen };
+  return {
+    ...input,
+    fresh,
+    aside: join(input.backups, `replaced-${stamp(input.at)}`),
+    holders,
+    healthy: old === null,
+    ...chosen,
+  };
 };
 
 const removeCompanions = (path: string): void => {
@@ -125,7 +166,10 @@ export const RESTORE_STEPS: readonly RestoreStep[] = [
   { name: 'settle', run: settle },
   { name: 'make_folder', run: makeFolder },
   { name: 'set_database_aside', run: (restore) => setAside(restore, restore.path) },
-  { name: 'set_companions_aside', run: (restore) => companions(restore.path).forEach((file) => setAside(restore, file)) },
+  {
+    name: 'set_companions_aside',
+    run: (restore) => companions(restore.path).forEach((file) => setAside(restore, file)),
+  },
   {
     name: 'clear_companions',
     run({ path }) {

@@ -15,4 +15,5 @@ export const shownHolder = (holder: Holder): JsonObject => ({
 });
 
 /** `4711 (shop-worker)`, for messages. */
-export const nameHolders = (holders: readonly Pick<Holder, 'pid' | 'name'>[]): string => holders.map((holder) => `${holder.pid} (${holder.name})`).join(', ');
+export const nameHolders = (holders: readonly Pick<Holder, 'pid' | 'name'>[]): string =>
+  holders.map((holder) => `${holder.pid} (${holder.name})`).join(', ');

@@ -43,16 +43,24 @@ describe('what /proc says', () => {
 
   it('reads the state of a process whose name holds brackets and blanks', () => {
     const rest = Array.from({ length: 40 }, (_, index) => String(index)).join(' ');
-    expect(parseStat(`12 (a) (b c) S 1 12 ${rest}`)).toMatchObject({ name: 'a) (b c', state: 'S', parent: 1, group: 12 });
+    expect(parseStat(`12 (a) (b c) S 1 12 ${rest}`)).toMatchObject({
+      name: 'a) (b c',
+      state: 'S',
+      parent: 1,
+      group: 12,
+    });
     expect(parseStat('nonsense')).toBeNull();
   });
 
-  it('C12: a command line is shown without its secrets', () => {
-    expect(withoutSecrets('psql --password=hunter22 --db-token abc postgres://u:pw123@h/x -v')).toBe('psql --password=[redacted] --db-token [redacted] postgres://u:[redacted]@h/x -v');
+  it('a command line is shown without its secrets', () => {
+    expect(withoutSecrets('psql --password=hunter22 --db-token abc postgres://u:pw123@h/x -v')).toBe(
+      'psql --password=[redacted] --db-token [redacted] postgres://u:[redacted]@h/x -v',
+    );
   });
 
   it("C14: pids that are never signalled: '', 0, -1, 1, NaN, fractions, our own and our parent's", () => {
-    for (const pid of ['', '12', Number.NaN, 0, -1, 1, 1.5, 1e9, Infinity, null, process.pid, process.ppid]) expect(untouchable(pid)).not.toBeNull();
+    for (const pid of ['', '12', Number.NaN, 0, -1, 1, 1.5, 1e9, Infinity, null, process.pid, process.ppid])
+      expect(untouchable(pid)).not.toBeNull();
   });
 
   it('C14: a pid with another start time or executable is another process', () => {
@@ -83,7 +91,14 @@ describe('locks.holders', () => {
       operation_that_failed: does === 'read' ? '' : 'write',
       lock_error_message: does === 'read' ? '' : expect.stringContaining('locked'),
       locking_processes: [
-        { pid: child.pid, user: userInfo().username, executable: expect.stringContaining('lock-holder'), command_line: expect.stringContaining('lock-holder'), access: does === 'read' ? 'read' : 'write', blocking: true },
+        {
+          pid: child.pid,
+          user: userInfo().username,
+          executable: expect.stringContaining('lock-holder'),
+          command_line: expect.stringContaining('lock-holder'),
+          access: does === 'read' ? 'read' : 'write',
+          blocking: true,
+        },
       ],
     });
   });
@@ -93,8 +108,15 @@ describe('locks.holders', () => {
     const idle = await hold({ path, does: 'open' });
     const reader = await hold({ path, does: 'read' });
     const outputs = await perform(holdersAction, { path }, contexts.make());
-    expect(outputs).toMatchObject({ locked_file: '', process_count: 1, blocking_count: 0, own_process_locked: false, locking_processes: [{ pid: reader.pid, access: 'read', blocking: false }] });
-    expect((outputs['open_by'] as Array<{ pid: number }>).map(({ pid }) => pid).toSorted()).toEqual([idle.pid, reader.pid].toSorted());
+    expect(outputs).toMatchObject({
+      locked_file: '',
+      process_count: 1,
+      blocking_count: 0,
+      own_process_locked: false,
+      locking_processes: [{ pid: reader.pid, access: 'read', blocking: false }],
+    });
+    const openBy = new Set((outputs['open_by'] as Array<{ pid: number }>).map(({ pid }) => pid));
+    expect(openBy).toEqual(new Set([idle.pid, reader.pid]));
   });
 
   it('V2: the age of a lock is counted from when it was first seen', async () => {
@@ -109,7 +131,11 @@ describe('locks.holders', () => {
 
   it('F31: a database that nobody holds has no holders', async () => {
     const { path } = makeDatabase(contexts.folder, 'wal');
-    expect(await perform(holdersAction, { path }, contexts.make())).toMatchObject({ process_count: 0, locking_processes: [], locked_file: '' });
+    expect(await perform(holdersAction, { path }, contexts.make())).toMatchObject({
+      process_count: 0,
+      locking_processes: [],
+      locked_file: '',
+    });
   });
 });
 
@@ -118,25 +144,39 @@ describe('sqlite.release-lock', () => {
     ['wal', 'write'],
     ['delete', 'exclusive'],
     ['delete', 'read'],
-  ] as const)('D4 V4: in journal mode %s a hung holder (%s) is asked to end and the database can be written again', async (mode, does) => {
-    const { path } = makeDatabase(contexts.folder, mode);
-    const child = await hold({ path, does });
-    const context = contexts.make();
-    const outputs = await perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms' }, context);
-    expect(outputs).toMatchObject({ lock_released: true, processes_stopped: 1, processes_killed: 0, stopped: [{ pid: child.pid }] });
-    expect(context.beganCount()).toBe(1);
-    await eventually(() => !runs(child));
-    addOrders(path, 1);
-    expect(countOrders(path)).toBe(501);
-  });
+  ] as const)(
+    'D4: in journal mode %s a hung holder (%s) is asked to end and the database can be written again',
+    async (mode, does) => {
+      const { path } = makeDatabase(contexts.folder, mode);
+      const child = await hold({ path, does });
+      const context = contexts.make();
+      const outputs = await perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms' }, context);
+      expect(outputs).toMatchObject({
+        lock_released: true,
+        processes_stopped: 1,
+        processes_killed: 0,
+        stopped: [{ pid: child.pid }],
+      });
+      expect(context.beganCount()).toBe(1);
+      await eventually(() => !runs(child));
+      addOrders(path, 1);
+      expect(countOrders(path)).toBe(501);
+    },
+  );
 
   it('D4 F51: a holder that ignores TERM is left alone without `kill`, and ended with it', async () => {
     const { path } = makeDatabase(contexts.folder, 'wal');
     const child = await hold({ path, does: 'write', ignoreTerm: true });
-    const error = await failureOf(perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', grace: '200ms' }, contexts.make()));
+    const error = await failureOf(
+      perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', grace: '200ms' }, contexts.make()),
+    );
     expect(error).toMatchObject({ kind: 'permanent', outputs: { lock_released: false, processes_stopped: 0 } });
     expect(runs(child)).toBe(true);
-    const outputs = await perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', grace: '200ms', kill: true }, contexts.make());
+    const outputs = await perform(
+      releaseLock,
+      { path, only: ['lock-holder'], busy: '50ms', grace: '200ms', kill: true },
+      contexts.make(),
+    );
     expect(outputs).toMatchObject({ lock_released: true, processes_stopped: 1 });
     expect(outputs['processes_killed']).toBeGreaterThan(0);
   });
@@ -145,7 +185,11 @@ describe('sqlite.release-lock', () => {
     const { path } = makeDatabase(contexts.folder, 'wal');
     const child = await hold({ path, does: 'write' });
     child.kill('SIGSTOP');
-    const outputs = await perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', grace: '300ms', kill: true }, contexts.make());
+    const outputs = await perform(
+      releaseLock,
+      { path, only: ['lock-holder'], busy: '50ms', grace: '300ms', kill: true },
+      contexts.make(),
+    );
     expect(outputs).toMatchObject({ lock_released: true, processes_stopped: 1 });
   });
 
@@ -153,7 +197,9 @@ describe('sqlite.release-lock', () => {
     const { path } = makeDatabase(contexts.folder, 'delete');
     const named = await hold({ path, does: 'read' });
     const stranger = await hold({ path, does: 'read' }, 'stranger');
-    const error = await failureOf(perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', kill: true }, contexts.make()));
+    const error = await failureOf(
+      perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', kill: true }, contexts.make()),
+    );
     expect(error).toMatchObject({ kind: 'permanent', message: expect.stringContaining(`${stranger.pid}`) });
     expect([runs(named), runs(stranger)]).toEqual([true, true]);
   });
@@ -161,7 +207,9 @@ describe('sqlite.release-lock', () => {
   it('F31: more holders than `max` are not signalled', async () => {
     const { path } = makeDatabase(contexts.folder, 'delete');
     const both = [await hold({ path, does: 'read' }), await hold({ path, does: 'read' })];
-    const error = await failureOf(perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', max: 1 }, contexts.make()));
+    const error = await failureOf(
+      perform(releaseLock, { path, only: ['lock-holder'], busy: '50ms', max: 1 }, contexts.make()),
+    );
     expect(error).toMatchObject({ kind: 'permanent', message: expect.stringContaining('more than max') });
     expect(both.map(runs)).toEqual([true, true]);
   });
@@ -174,7 +222,10 @@ describe('sqlite.release-lock', () => {
   it('D4: nothing is done when the lock is free by itself, and readers of a WAL live on', async () => {
     const { path } = makeDatabase(contexts.folder, 'wal');
     const reader = await hold({ path, does: 'read' });
-    expect(await perform(releaseLock, { path, only: ['lock-holder'] }, contexts.make())).toMatchObject({ lock_released: true, processes_stopped: 0 });
+    expect(await perform(releaseLock, { path, only: ['lock-holder'] }, contexts.make())).toMatchObject({
+      lock_released: true,
+      processes_stopped: 0,
+    });
     expect(runs(reader)).toBe(true);
   });
 

@@ -59,10 +59,23 @@ describe('the spawner', () => {
   });
 
   it('gives stdin, exit code, signal and stderr back', async () => {
-    expect(await contexts.spawner.run(request(['/bin/cat'], { stdin: 'hello' }), fresh(), never)).toMatchObject({ exitCode: 0, stdout: { text: 'hello', dropped: 0 } });
-    expect(await contexts.spawner.run(request(shell('echo oops >&2; exit 3')), fresh(), never)).toMatchObject({ exitCode: 3, stderr: { text: 'oops\n' } });
-    expect(await contexts.spawner.run(request(shell('kill -SEGV $$')), fresh(), never)).toMatchObject({ exitCode: null, signal: 'SIGSEGV', timedOut: false });
-    expect(await contexts.spawner.run(request(shell('exit 124')), fresh(), never)).toMatchObject({ exitCode: 124, timedOut: false });
+    expect(await contexts.spawner.run(request(['/bin/cat'], { stdin: 'hello' }), fresh(), never)).toMatchObject({
+      exitCode: 0,
+      stdout: { text: 'hello', dropped: 0 },
+    });
+    expect(await contexts.spawner.run(request(shell('echo oops >&2; exit 3')), fresh(), never)).toMatchObject({
+      exitCode: 3,
+      stderr: { text: 'oops\n' },
+    });
+    expect(await contexts.spawner.run(request(shell('kill -SEGV $$')), fresh(), never)).toMatchObject({
+      exitCode: null,
+      signal: 'SIGSEGV',
+      timedOut: false,
+    });
+    expect(await contexts.spawner.run(request(shell('exit 124')), fresh(), never)).toMatchObject({
+      exitCode: 124,
+      timedOut: false,
+    });
   });
 
   it('F53: what cannot be started has not started', async () => {
@@ -98,14 +111,25 @@ describe('the spawner', () => {
   });
 
   it('F51: a child that heeds TERM gets its grace', async () => {
-    const result = await contexts.spawner.run(request(shell("trap 'echo tidied; exit 0' TERM; while true; do sleep 0.02; done"), { timeoutMs: 300, graceMs: 3_000 }), fresh(), never);
+    const result = await contexts.spawner.run(
+      request(shell("trap 'echo tidied; exit 0' TERM; while true; do sleep 0.02; done"), {
+        timeoutMs: 300,
+        graceMs: 3_000,
+      }),
+      fresh(),
+      never,
+    );
     expect(result).toMatchObject({ timedOut: true, stdout: { text: 'tidied\n' } });
   });
 
   it('F51: called off, everything is gone within a second', async () => {
     const marker = fresh();
     const controller = new AbortController();
-    const run = contexts.spawner.run(request(shell("trap '' TERM; setsid sleep 100 & sleep 100"), { graceMs: 60_000, timeoutMs: 60_000 }), marker, controller.signal);
+    const run = contexts.spawner.run(
+      request(shell("trap '' TERM; setsid sleep 100 & sleep 100"), { graceMs: 60_000, timeoutMs: 60_000 }),
+      marker,
+      controller.signal,
+    );
     await eventually(() => alive(marker) >= 3);
     const start = systemClock.monotonic();
     controller.abort(new Error('called off'));
@@ -129,7 +153,11 @@ describe('the spawner', () => {
     const marker = fresh();
     const started = systemClock.monotonic();
     const before = process.memoryUsage().rss;
-    const result = await contexts.spawner.run(request(shell('echo first; head -c 1000000000 /dev/zero; echo last'), { timeoutMs: 25_000 }), marker, never);
+    const result = await contexts.spawner.run(
+      request(shell('echo first; head -c 1000000000 /dev/zero; echo last'), { timeoutMs: 25_000 }),
+      marker,
+      never,
+    );
     expect(systemClock.monotonic() - started).toBeLessThan(25_000);
     expect(result.stdout.text.startsWith('first\n')).toBe(true);
     expect(result.stdout.text.endsWith('last\n')).toBe(true);
@@ -142,7 +170,10 @@ describe('the spawner', () => {
       const window = createOutputWindow(10);
       const all = Buffer.from(Array.from({ length: 1_000 }, (_, index) => 97 + (index % 26)));
       for (let at = 0; at < all.length; at += piece) window.add(all.subarray(at, at + piece));
-      expect(window.read()).toEqual({ text: all.subarray(0, 10).toString() + all.subarray(-10).toString(), dropped: 980 });
+      expect(window.read()).toEqual({
+        text: all.subarray(0, 10).toString() + all.subarray(-10).toString(),
+        dropped: 980,
+      });
     }
     const small = createOutputWindow(10);
     small.add(Buffer.from('fifteen letters'));
@@ -161,12 +192,15 @@ describe('the spawner', () => {
 
   it('F14: the helper ends when it is idle, starts again when needed, and stop() leaves nothing', async () => {
     const spawner = createSpawner({ log, clock: systemClock, idleMs: 50 });
-    const parentOf = async (): Promise<string> => (await spawner.run(request(shell('cut -d" " -f4 /proc/$$/stat')), 'run/parent', never)).stdout.text.trim();
+    const parentOf = async (): Promise<string> =>
+      (await spawner.run(request(shell('cut -d" " -f4 /proc/$$/stat')), 'run/parent', never)).stdout.text.trim();
     const first = Number(await parentOf());
     await eventually(() => !existsSync(`/proc/${first}`));
     expect(Number(await parentOf())).not.toBe(first);
     const marker = fresh();
-    const hanging = spawner.run(request(shell('setsid sleep 100 & sleep 100')), marker, never).catch((error: unknown) => error);
+    const hanging = spawner
+      .run(request(shell('setsid sleep 100 & sleep 100')), marker, never)
+      .catch((error: unknown) => error);
     await eventually(() => alive(marker) >= 3);
     await spawner.stop();
     expect(alive(marker)).toBe(0);
@@ -189,7 +223,9 @@ describe('the spawner', () => {
 
   it('F14: kill -9 of the helper ends the command by the death signal, and the run is not known to have done anything', async () => {
     const spawner = createSpawner({ log, clock: systemClock });
-    const helper = Number((await spawner.run(request(shell('cut -d" " -f4 /proc/$PPID/stat')), 'run/helper', never)).stdout.text.trim());
+    const helper = Number(
+      (await spawner.run(request(shell('cut -d" " -f4 /proc/$PPID/stat')), 'run/helper', never)).stdout.text.trim(),
+    );
     const marker = fresh();
     const run = failureOf(spawner.run(request(['/bin/sleep', '100']), marker, never));
     await eventually(() => alive(marker) > 0);
@@ -208,25 +244,41 @@ describe('command.run', () => {
   it('C4: only what allow.commands names is run, by its whole path', async () => {
     const context = contexts.make({ allow });
     const error = await failureOf(perform(command, { argv: ['/bin/sh', '-c', 'id'] }, context));
-    expect(error).toMatchObject({ kind: 'permanent', message: expect.stringContaining('add "/bin/sh" to allow.commands') });
+    expect(error).toMatchObject({
+      kind: 'permanent',
+      message: expect.stringContaining('add "/bin/sh" to allow.commands'),
+    });
     expect(context.beganCount()).toBe(0);
-    for (const argv of [['echo'], ['./echo'], ['/bin/../bin/echo'], ['/bin//echo'], [], ['/bin/echo', 'a\0b']]) expect(command.input.safeParse({ argv }).success).toBe(false);
+    for (const argv of [['echo'], ['./echo'], ['/bin/../bin/echo'], ['/bin//echo'], [], ['/bin/echo', 'a\0b']])
+      expect(command.input.safeParse({ argv }).success).toBe(false);
   });
 
   it('C4: an argument that looks like shell stays an argument', async () => {
     const context = contexts.make({ allow });
-    expect(await perform(command, { argv: ['/bin/echo', '$(id)', '; id'] }, context)).toMatchObject({ exit_code: 0, stdout: '$(id) ; id\n' });
+    expect(await perform(command, { argv: ['/bin/echo', '$(id)', '; id'] }, context)).toMatchObject({
+      exit_code: 0,
+      stdout: '$(id) ; id\n',
+    });
     expect(context.beganCount()).toBe(1);
   });
 
   it('another exit code than expected fails, with the outputs', async () => {
-    expect(await failureOf(perform(command, { argv: ['/bin/false'] }, contexts.make({ allow })))).toMatchObject({ kind: 'retryable', outputs: { exit_code: 1 } });
-    expect(await perform(command, { argv: ['/bin/false'], expect: [1] }, contexts.make({ allow }))).toMatchObject({ exit_code: 1 });
-    expect(await perform(command, { argv: ['/bin/cat'], stdin: 'in' }, contexts.make({ allow }))).toMatchObject({ stdout: 'in' });
+    expect(await failureOf(perform(command, { argv: ['/bin/false'] }, contexts.make({ allow })))).toMatchObject({
+      kind: 'retryable',
+      outputs: { exit_code: 1 },
+    });
+    expect(await perform(command, { argv: ['/bin/false'], expect: [1] }, contexts.make({ allow }))).toMatchObject({
+      exit_code: 1,
+    });
+    expect(await perform(command, { argv: ['/bin/cat'], stdin: 'in' }, contexts.make({ allow }))).toMatchObject({
+      stdout: 'in',
+    });
   });
 
   it('F53: a missing executable fails for good: nothing happened', async () => {
-    expect(await failureOf(perform(command, { argv: ['/no/such/file'] }, contexts.make({ allow })))).toMatchObject({ kind: 'permanent' });
+    expect(await failureOf(perform(command, { argv: ['/no/such/file'] }, contexts.make({ allow })))).toMatchObject({
+      kind: 'permanent',
+    });
   });
 
   it('F51: at the time limit of the step the command is gone, and what it did is not known', async () => {

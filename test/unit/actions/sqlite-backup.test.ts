@@ -7,7 +7,7 @@ import { listBackups } from '../../../src/actions/sqlite/backups.ts';
 import checkpoint from '../../../src/actions/sqlite/checkpoint.ts';
 import create from '../../../src/actions/sqlite/create.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { createContexts, failureOf, perform } from '../../support/action-context.ts';
+import { createContexts, failureOf, perform, textOf } from '../../support/action-context.ts';
 import { endHolder, startHolder } from '../../support/holder.ts';
 import { addOrders, breakHeader, breakPages, countOrders, makeDatabase } from '../../support/sqlite-files.ts';
 
@@ -19,23 +19,27 @@ afterEach(async () => {
 afterAll(() => contexts.stop());
 
 describe('sqlite.backup', () => {
-  it.each(['wal', 'delete'] as const)('D7 F58: backs up a live database in journal mode %s, checks the copy and leaves nothing else', async (mode) => {
-    const { folder, path, backups } = makeDatabase(contexts.folder, mode);
-    running.push(await startHolder(contexts.folder, { path, does: 'open' }));
-    addOrders(path, 7);
-    const outputs = await perform(backup, { path, backups }, contexts.make());
-    expect(outputs).toMatchObject({ checked: true, reason: '' });
-    expect(outputs['bytes']).toBeGreaterThan(0);
-    expect(readdirSync(backups)).toHaveLength(1);
-    expect(String(outputs['path'])).toMatch(/\/orders-\d{8}T\d{9}Z\.db$/);
-    expect(countOrders(String(outputs['path']))).toBe(507);
-    expect(readdirSync(folder)).toContain('orders.db');
-  });
+  it.each(['wal', 'delete'] as const)(
+    'F58: backs up a live database in journal mode %s, checks the copy and leaves nothing else',
+    async (mode) => {
+      const { folder, path, backups } = makeDatabase(contexts.folder, mode);
+      running.push(await startHolder(contexts.folder, { path, does: 'open' }));
+      addOrders(path, 7);
+      const outputs = await perform(backup, { path, backups }, contexts.make());
+      expect(outputs).toMatchObject({ checked: true, reason: '' });
+      expect(outputs['bytes']).toBeGreaterThan(0);
+      expect(readdirSync(backups)).toHaveLength(1);
+      expect(textOf(outputs, 'path')).toMatch(/\/orders-\d{8}T\d{9}Z\.db$/);
+      expect(countOrders(textOf(outputs, 'path'))).toBe(507);
+      expect(readdirSync(folder)).toContain('orders.db');
+    },
+  );
 
-  it('D7: keeps the newest ones and touches no other file in the folder', async () => {
+  it('keeps the newest ones and touches no other file in the folder', async () => {
     const { path, backups } = makeDatabase(contexts.folder, 'wal', 1);
     mkdirSync(backups);
-    for (const name of ['other-20260101T000000000Z.db', 'orders-notes.db', 'orders.db']) writeFileSync(join(backups, name), 'mine');
+    for (const name of ['other-20260101T000000000Z.db', 'orders-notes.db', 'orders.db'])
+      writeFileSync(join(backups, name), 'mine');
     let ahead = 0;
     const clock = { ...systemClock, now: () => systemClock.now() + ahead };
     for (let run = 0; run < 4; run += 1) {
@@ -43,7 +47,9 @@ describe('sqlite.backup', () => {
       await perform(backup, { path, backups, keep: 2 }, contexts.make({ clock }));
     }
     expect(listBackups(backups, path)).toHaveLength(2);
-    expect(readdirSync(backups).toSorted()).toEqual(expect.arrayContaining(['orders-notes.db', 'orders.db', 'other-20260101T000000000Z.db']));
+    expect(readdirSync(backups).toSorted()).toEqual(
+      expect.arrayContaining(['orders-notes.db', 'orders.db', 'other-20260101T000000000Z.db']),
+    );
     expect(readdirSync(backups)).toHaveLength(5);
   });
 
@@ -51,24 +57,30 @@ describe('sqlite.backup', () => {
     ['its header', breakHeader],
     ['its pages', breakPages],
     ['all of its content', (path: string) => writeFileSync(path, '')],
-  ])('F58 D7: a database broken in %s never becomes a backup; as evidence it is kept apart, if asked for', async (_what, damage) => {
-    const { path, backups } = makeDatabase(contexts.folder, 'delete');
-    await perform(backup, { path, backups, keep: 1 }, contexts.make());
-    damage(path);
-    const error = await failureOf(perform(backup, { path, backups, keep: 1 }, contexts.make()));
-    expect(error.kind).toBe('permanent');
-    expect(readdirSync(backups)).toHaveLength(1);
-    const outputs = await perform(backup, { path, backups, keep: 1, raw_ok: true }, contexts.make());
-    expect(outputs).toMatchObject({ checked: false, path: expect.stringMatching(/\.db\.damaged$/) });
-    expect(readFileSync(String(outputs['path'])).equals(readFileSync(path))).toBe(true);
-    // The sound one is still there: damage does not drive it out.
-    expect(listBackups(backups, path)).toHaveLength(1);
-  });
+  ])(
+    'F58: a database broken in %s never becomes a backup; as evidence it is kept apart, if asked for',
+    async (_what, damage) => {
+      const { path, backups } = makeDatabase(contexts.folder, 'delete');
+      await perform(backup, { path, backups, keep: 1 }, contexts.make());
+      damage(path);
+      const error = await failureOf(perform(backup, { path, backups, keep: 1 }, contexts.make()));
+      expect(error.kind).toBe('permanent');
+      expect(readdirSync(backups)).toHaveLength(1);
+      const outputs = await perform(backup, { path, backups, keep: 1, raw_ok: true }, contexts.make());
+      expect(outputs).toMatchObject({ checked: false, path: expect.stringMatching(/\.db\.damaged$/) });
+      expect(readFileSync(textOf(outputs, 'path')).equals(readFileSync(path))).toBe(true);
+      // The sound one is still there: damage does not drive it out.
+      expect(listBackups(backups, path)).toHaveLength(1);
+    },
+  );
 
   it('F58: a missing database is no success', async () => {
     const { path, backups } = makeDatabase(contexts.folder, 'delete', 1);
     rmSync(path);
-    expect(await failureOf(perform(backup, { path, backups, raw_ok: true }, contexts.make()))).toMatchObject({ kind: 'permanent', message: expect.stringContaining('does not exist') });
+    expect(await failureOf(perform(backup, { path, backups, raw_ok: true }, contexts.make()))).toMatchObject({
+      kind: 'permanent',
+      message: expect.stringContaining('does not exist'),
+    });
   });
 
   it('D4: a locked database is no damage: another try may help, nothing is left behind', async () => {
@@ -127,11 +139,17 @@ describe('sqlite.create', () => {
     const { folder, path } = makeDatabase(contexts.folder, 'delete', 3);
     const input = { path, schema_file: schemaFile };
     const context = contexts.make();
-    expect(await failureOf(perform(create, input, context))).toMatchObject({ kind: 'permanent', message: expect.stringContaining('exists') });
+    expect(await failureOf(perform(create, input, context))).toMatchObject({
+      kind: 'permanent',
+      message: expect.stringContaining('exists'),
+    });
     expect(countOrders(path)).toBe(3);
     rmSync(path);
     writeFileSync(`${path}-wal`, 'frames');
-    expect(await failureOf(perform(create, input, context))).toMatchObject({ kind: 'permanent', message: expect.stringContaining('orders.db-wal') });
+    expect(await failureOf(perform(create, input, context))).toMatchObject({
+      kind: 'permanent',
+      message: expect.stringContaining('orders.db-wal'),
+    });
     expect(context.beganCount()).toBe(0);
     expect(readdirSync(folder)).toEqual(['orders.db-wal']);
   });
@@ -141,8 +159,12 @@ describe('sqlite.create', () => {
     rmSync(path);
     const bad = join(contexts.folder, 'bad.sql');
     writeFileSync(bad, 'this is no SQL');
-    expect(await failureOf(perform(create, { path, schema_file: bad }, contexts.make()))).toMatchObject({ kind: 'permanent' });
-    expect(await failureOf(perform(create, { path, schema_file: join(contexts.folder, 'none.sql') }, contexts.make()))).toMatchObject({ kind: 'permanent' });
+    expect(await failureOf(perform(create, { path, schema_file: bad }, contexts.make()))).toMatchObject({
+      kind: 'permanent',
+    });
+    expect(
+      await failureOf(perform(create, { path, schema_file: join(contexts.folder, 'none.sql') }, contexts.make())),
+    ).toMatchObject({ kind: 'permanent' });
     expect(readdirSync(folder)).toEqual([]);
   });
 });

@@ -1,7 +1,17 @@
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { compiled } from '../../../src/actions/compiled.ts';
@@ -9,7 +19,7 @@ import backup from '../../../src/actions/sqlite/backup.ts';
 import restore from '../../../src/actions/sqlite/restore.ts';
 import { RESTORE_STEPS } from '../../../src/actions/sqlite/restoring.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { createContexts, failureOf, perform } from '../../support/action-context.ts';
+import { createContexts, failureOf, perform, textOf } from '../../support/action-context.ts';
 import { endHolder, startHolder } from '../../support/holder.ts';
 import { addOrders, breakHeader, breakPages, countOrders, makeDatabase } from '../../support/sqlite-files.ts';
 
@@ -43,22 +53,35 @@ describe('sqlite.restore', () => {
     ['wal', 'with a broken header', breakHeader],
     ['delete', 'with broken pages', breakPages],
     ['delete', 'empty', (path: string) => writeFileSync(path, '')],
-  ] as const)('D2 D3: a database (%s) that is %s is restored from its backup, and what was there is kept', async (mode, _what, damage) => {
-    const { folder, path, backups } = await withBackup(mode);
-    damage(path);
-    const damaged = existsSync(path) ? readFileSync(path) : null;
-    const outputs = await perform(restore, { path, backups }, contexts.make());
-    expect(outputs).toMatchObject({ restored: true, restored_from: expect.stringContaining('/orders-'), skipped_backups: [], open_by: [] });
-    expect(countOrders(path)).toBe(500);
-    expect(readdirSync(folder).toSorted()).toEqual(['backups', 'orders.db']);
-    const kept = join(String(outputs['replaced_to']), 'orders.db');
-    if (damaged !== null) expect(readFileSync(kept).equals(damaged)).toBe(true);
-  });
+  ] as const)(
+    'D2 D3: a database (%s) that is %s is restored from its backup, and what was there is kept',
+    async (mode, _what, damage) => {
+      const { folder, path, backups } = await withBackup(mode);
+      damage(path);
+      const damaged = existsSync(path) ? readFileSync(path) : null;
+      const outputs = await perform(restore, { path, backups }, contexts.make());
+      expect(outputs).toMatchObject({
+        restored: true,
+        restored_from: expect.stringContaining('/orders-'),
+        skipped_backups: [],
+        open_by: [],
+      });
+      expect(countOrders(path)).toBe(500);
+      expect(readdirSync(folder).toSorted()).toEqual(['backups', 'orders.db']);
+      const kept = join(textOf(outputs, 'replaced_to'), 'orders.db');
+      if (damaged !== null) expect(readFileSync(kept).equals(damaged)).toBe(true);
+    },
+  );
 
   it('D3 F58: newer backups that do not pass the check themselves are skipped and named', async () => {
     const { path, backups } = await withBackup('delete');
     const [sound] = readdirSync(backups);
-    const newer = ['orders-29990101T000000000Z.db', 'orders-29990102T000000000Z.db', 'orders-29990103T000000000Z.db', 'orders-29990104T000000000Z.db'].map((name) => join(backups, name));
+    const newer = [
+      'orders-29990101T000000000Z.db',
+      'orders-29990102T000000000Z.db',
+      'orders-29990103T000000000Z.db',
+      'orders-29990104T000000000Z.db',
+    ].map((name) => join(backups, name));
     writeFileSync(newer[0] ?? '', '');
     copyFileSync(join(backups, sound ?? ''), newer[1] ?? '');
     breakPages(newer[1] ?? '');
@@ -67,7 +90,9 @@ describe('sqlite.restore', () => {
     breakHeader(path);
     const outputs = await perform(restore, { path, backups }, contexts.make());
     expect(outputs).toMatchObject({ restored_from: join(backups, sound ?? '') });
-    expect((outputs['skipped_backups'] as Array<{ path: string }>).map((skipped) => skipped.path)).toEqual(newer.toReversed());
+    expect((outputs['skipped_backups'] as Array<{ path: string }>).map((skipped) => skipped.path)).toEqual(
+      newer.toReversed(),
+    );
     expect(countOrders(path)).toBe(500);
   });
 
@@ -93,7 +118,7 @@ describe('sqlite.restore', () => {
     expect(countOrders(path)).toBe(509);
     const outputs = await perform(restore, { path, backups, even_if_healthy: true }, contexts.make());
     expect(countOrders(path)).toBe(500);
-    expect(countOrders(join(String(outputs['replaced_to']), 'orders.db'))).toBe(509);
+    expect(countOrders(join(textOf(outputs, 'replaced_to'), 'orders.db'))).toBe(509);
   });
 
   it('C8: a file that another process has open is replaced only with allow_open, which then names who needs a restart', async () => {
@@ -101,7 +126,10 @@ describe('sqlite.restore', () => {
     const holder = await startHolder(contexts.folder, { path, does: 'open' });
     running.push(holder);
     breakPages(path);
-    expect(await failureOf(perform(restore, { path, backups }, contexts.make()))).toMatchObject({ kind: 'retryable', message: expect.stringContaining(String(holder.pid)) });
+    expect(await failureOf(perform(restore, { path, backups }, contexts.make()))).toMatchObject({
+      kind: 'retryable',
+      message: expect.stringContaining(String(holder.pid)),
+    });
     const outputs = await perform(restore, { path, backups, allow_open: true }, contexts.make());
     expect(outputs).toMatchObject({ restored: true, open_by: [{ pid: holder.pid }] });
     expect(countOrders(path)).toBe(500);
@@ -119,7 +147,7 @@ describe('sqlite.restore', () => {
     const outputs = await perform(restore, { path, backups }, contexts.make());
     expect(countOrders(path)).toBe(500);
     expect(integrityOf(path)).toBe('ok');
-    expect(readFileSync(join(String(outputs['replaced_to']), 'orders.db-wal')).equals(wal)).toBe(true);
+    expect(readFileSync(join(textOf(outputs, 'replaced_to'), 'orders.db-wal')).equals(wal)).toBe(true);
     expect(readdirSync(folder).toSorted()).toEqual(['backups', 'orders.db']);
   });
 
@@ -142,29 +170,45 @@ describe('sqlite.restore', () => {
   });
 
   const kill = (made: { readonly path: string; readonly backups: string }, steps: number): void => {
-    const input = { path: made.path, backups: made.backups, at: systemClock.now(), allowOpen: false, evenIfHealthy: true };
+    const input = {
+      path: made.path,
+      backups: made.backups,
+      at: systemClock.now(),
+      allowOpen: false,
+      evenIfHealthy: true,
+    };
     const program = `
       import { prepareRestore, RESTORE_STEPS } from ${JSON.stringify(compiled('../../../src/actions/sqlite/restoring.ts', import.meta.url).href)};
       const restore = prepareRestore(${JSON.stringify(input)});
       for (const step of RESTORE_STEPS.slice(0, ${steps})) step.run(restore);
       process.kill(process.pid, 'SIGKILL');`;
-    expect(spawnSync(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'ignore', 'inherit'] }).signal).toBe('SIGKILL');
+    expect(
+      spawnSync(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'ignore', 'inherit'] })
+        .signal,
+    ).toBe('SIGKILL');
   };
 
-  it.each([0, ...RESTORE_STEPS.keys()].map((_, index) => index))('C8: after kill -9 behind step %d the old or the new database opens and is sound, and a second restore completes', async (steps) => {
-    const made = await withBackup('wal');
-    // Acknowledged orders that stand in the WAL alone: the application crashed with them.
-    const holder = await startHolder(contexts.folder, { path: made.path, does: 'open' });
-    addOrders(made.path, 11);
-    await endHolder(holder);
-    kill(made, steps);
-    expect(integrityOf(made.path)).toBe('ok');
-    expect([520, 500]).toContain(countOrders(made.path));
-    const outputs = await perform(restore, { ...{ path: made.path, backups: made.backups }, even_if_healthy: true }, contexts.make());
-    expect(outputs).toMatchObject({ restored: true });
-    expect(countOrders(made.path)).toBe(500);
-    expect(readdirSync(made.folder).toSorted()).toEqual(['backups', 'orders.db']);
-  });
+  it.each([0, ...RESTORE_STEPS.keys()].map((_, index) => index))(
+    'C8: after kill -9 behind step %d the old or the new database opens and is sound, and a second restore completes',
+    async (steps) => {
+      const made = await withBackup('wal');
+      // Acknowledged orders that stand in the WAL alone: the application crashed with them.
+      const holder = await startHolder(contexts.folder, { path: made.path, does: 'open' });
+      addOrders(made.path, 11);
+      await endHolder(holder);
+      kill(made, steps);
+      expect(integrityOf(made.path)).toBe('ok');
+      expect([520, 500]).toContain(countOrders(made.path));
+      const outputs = await perform(
+        restore,
+        { path: made.path, backups: made.backups, even_if_healthy: true },
+        contexts.make(),
+      );
+      expect(outputs).toMatchObject({ restored: true });
+      expect(countOrders(made.path)).toBe(500);
+      expect(readdirSync(made.folder).toSorted()).toEqual(['backups', 'orders.db']);
+    },
+  );
 
   it('C8: after kill -9 amid the restore of a broken database a second restore completes', async () => {
     for (let steps = 0; steps <= RESTORE_STEPS.length; steps += 1) {
