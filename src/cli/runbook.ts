@@ -4,7 +4,7 @@ import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, argument } from './terminal/command.ts';
 import { FINE } from './terminal/edge.ts';
-import { lines, printable, table } from './terminal/text.ts';
+import { lines, plain, table } from './terminal/text.ts';
 
 const MOST = 10_000;
 
@@ -50,7 +50,7 @@ const page = (runbook: Answer): string => {
   const phase = (name: string, label: string): readonly string[] =>
     steps(runbook[name]).map(
       (step) =>
-        `  ${label}  ${printable(String(step['id'] ?? 'check'))}: ${printable(String(step['uses'] ?? step['query'] ?? 'approval'))}`,
+        `  ${label}  ${plain(step['id']) || 'check'}: ${plain(step['uses']) || plain(step['query']) || 'approval'}`,
     );
   return [
     lines([
@@ -65,6 +65,6 @@ const page = (runbook: Answer): string => {
     ...phase('steps', 'step  '),
     ...phase('verify', 'verify'),
     '',
-    printable(String(runbook['guide'] ?? '')).trimEnd(),
+    plain(runbook['guide']).trimEnd(),
   ].join('\n');
 };

@@ -6,7 +6,7 @@ import type { Department } from './shop-files.ts';
 import { DEPARTMENTS, backupsOf, databaseOf } from './shop-files.ts';
 
 /** The demo's tempo, as amends.yaml writes it. */
-export const TEMPO = { mode: 'auto', attempts: 3, cooldown: '3s', settle: '5s', probes: '1s' } as const;
+export const TEMPO = { mode: 'auto', attempts: 3, cooldown: '3s', settle: '15s', probes: '1s' } as const;
 
 /** What ends a hung report, by the name it has in the process table. */
 export const LOCKER = 'stock-report';

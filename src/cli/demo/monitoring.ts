@@ -9,12 +9,20 @@ import { isObject } from '../../base/json.ts';
 import type { Processes } from './processes.ts';
 import { answers, freePort, until } from './processes.ts';
 
+export type AlertLabels = {
+  readonly alertname: string;
+  readonly component: string;
+  readonly target: string;
+  readonly severity: string;
+};
+
 export type Monitoring = {
   readonly via: 'prometheus' | 'direct';
   /** What to tell people of it. */
   readonly about: readonly string[];
-  /** Called once a component was broken; Prometheus needs no telling. */
-  broken(alert: Readonly<Record<string, string>>): Promise<void>;
+  /** Called once something is broken, and once it works again; Prometheus needs no telling. */
+  fire(labels: AlertLabels): Promise<void>;
+  resolve(labels: AlertLabels): Promise<void>;
 };
 
 export type MonitoringPlan = {
@@ -57,8 +65,9 @@ export const startPrometheus = async (plan: MonitoringPlan): Promise<Monitoring 
   ]);
   return {
     via: 'prometheus',
-    about: [`Prometheus ${prometheusUrl}/alerts`, `Alertmanager ${alertmanager}`],
-    broken: async () => undefined,
+    about: [`go through Prometheus at ${prometheusUrl}/alerts and Alertmanager at ${alertmanager}`],
+    fire: async () => undefined,
+    resolve: async () => undefined,
   };
 };
 
@@ -128,45 +137,56 @@ const hurried = (value: unknown): unknown => {
 };
 
 /** Posts what Alertmanager would have posted. */
-export const postDirectly = (clock: Clock, amends: string): Monitoring => ({
-  via: 'direct',
-  about: [
-    'prometheus and prometheus-alertmanager are not both on the PATH: the demo posts the alerts itself.',
-    'To see them take part: sudo apt-get install -y prometheus prometheus-alertmanager',
-  ],
-  async broken(labels) {
-    const shared = {
-      alertname: labels['alertname'] ?? '',
-      component: labels['component'] ?? '',
-      target: labels['target'] ?? '',
-    };
+export const postDirectly = (clock: Clock, amends: string): Monitoring => {
+  const began = new Map<string, number>();
+  const post = async (status: 'firing' | 'resolved', labels: AlertLabels): Promise<void> => {
+    const startsAt = began.get(labels.component) ?? clock.now();
+    began.set(labels.component, startsAt);
     const response = await fetch(`http://${amends}/webhook/alertmanager`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({
-        version: '4',
-        groupKey: `{}:{alertname="${shared.alertname}", component="${shared.component}", target="${shared.target}"}`,
-        truncatedAlerts: 0,
-        status: 'firing',
-        receiver: 'amends',
-        groupLabels: shared,
-        commonLabels: labels,
-        commonAnnotations: { summary: 'Posted by the demo.' },
-        externalURL: 'http://127.0.0.1:9093',
-        alerts: [
-          {
-            status: 'firing',
-            labels,
-            annotations: { summary: 'Posted by the demo.' },
-            startsAt: rfc3339(clock.now()),
-            endsAt: '0001-01-01T00:00:00Z',
-            generatorURL: '',
-            fingerprint: '0000000000000000',
-          },
-        ],
-      }),
+      body: JSON.stringify(
+        bodyOf(status, labels, startsAt, status === 'firing' ? '0001-01-01T00:00:00Z' : rfc3339(clock.now())),
+      ),
     });
     if (response.status !== 202)
       throw new Error(`amends answered ${response.status} to the alert: ${await response.text()}`);
-  },
-});
+    await response.arrayBuffer();
+  };
+  return {
+    via: 'direct',
+    about: [
+      'are posted by the demo itself, as Alertmanager would; to see the real ones take part:',
+      'sudo apt-get install -y prometheus prometheus-alertmanager',
+    ],
+    fire: (labels) => post('firing', labels),
+    resolve: (labels) => post('resolved', labels),
+  };
+};
+
+const bodyOf = (status: string, labels: AlertLabels, startsAt: number, endsAt: string): unknown => {
+  const groupLabels = { alertname: labels.alertname, component: labels.component, target: labels.target };
+  const annotations = { summary: `${labels.alertname} of ${labels.component}, posted by the demo.` };
+  return {
+    version: '4',
+    groupKey: `{}:{alertname="${labels.alertname}", component="${labels.component}", target="${labels.target}"}`,
+    truncatedAlerts: 0,
+    status,
+    receiver: 'amends',
+    groupLabels,
+    commonLabels: labels,
+    commonAnnotations: annotations,
+    externalURL: 'http://127.0.0.1:9093',
+    alerts: [
+      {
+        status,
+        labels,
+        annotations,
+        startsAt: rfc3339(startsAt),
+        endsAt,
+        generatorURL: '',
+        fingerprint: '0000000000000000',
+      },
+    ],
+  };
+};

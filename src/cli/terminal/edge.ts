@@ -8,9 +8,9 @@ export type Edge = {
   /** Colours and the width of a terminal; false for pipes, files and NO_COLOR. */
   readonly colors: boolean;
   /** One line of result. */
-  out(line: string): void;
+  readonly out: (line: string) => void;
   /** One line about the result: progress, problems, what to do. */
-  err(line: string): void;
+  readonly err: (line: string) => void;
   /** Calls `stop` at each signal to end; returns how to take it away again. Without a listener a signal ends the process as usual. */
   onStop(stop: (signal: StopSignal) => void): () => void;
   /** Calls `reload` at each SIGHUP. */

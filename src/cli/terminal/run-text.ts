@@ -1,23 +1,22 @@
 // A run as people read it: its events in order, each as one line.
 import type { Answer } from './client.ts';
-import { cell, printable } from './text.ts';
+import { cell, plain } from './text.ts';
 
-const text = (value: unknown): string => (typeof value === 'string' ? printable(value) : '');
-const after = (value: unknown): string => (text(value) === '' ? '' : `: ${text(value)}`);
+const after = (value: unknown): string => (plain(value) === '' ? '' : `: ${plain(value)}`);
 const took = (event: Answer): string => (typeof event['ms'] === 'number' ? ` after ${event['ms']} ms` : '');
 
 /** What happened, in a few words. Names of events are stored for ever, so one that is new here is shown as it is. */
 export const eventText = (event: Answer): string => {
-  const step = text(event['step']);
+  const step = plain(event['step']);
   switch (event['type']) {
     case 'admitted':
       return event['approval'] === true ? 'admitted, a human is asked first' : 'admitted';
     case 'approval_requested':
       return `approval asked${after(event['question'])}`;
     case 'approved':
-      return `approved by ${text(event['by'])}`;
+      return `approved by ${plain(event['by'])}`;
     case 'denied':
-      return `denied by ${text(event['by'])}${after(event['reason'])}`;
+      return `denied by ${plain(event['by'])}${after(event['reason'])}`;
     case 'expired':
       return 'nobody answered in time';
     case 'claimed':
@@ -35,7 +34,7 @@ export const eventText = (event: Answer): string => {
     case 'step_unknown':
       return `${step} may or may not have happened${after(event['error'])}`;
     case 'stop_requested':
-      return `stop asked by ${text(event['by'])}${after(event['why'])}`;
+      return `stop asked by ${plain(event['by'])}${after(event['why'])}`;
     case 'resolved_during_run':
       return 'the alert resolved meanwhile';
     case 'verify_started':
@@ -63,8 +62,8 @@ export const eventText = (event: Answer): string => {
 
 /** `unresolved (not_verified)`, or `-` while it is not known. */
 export const outcomeOf = (run: Answer): string => {
-  const outcome = text(run['outcome']);
+  const outcome = plain(run['outcome']);
   if (outcome === '') return '-';
-  const cause = text(run['cause']);
+  const cause = plain(run['cause']);
   return cause === '' || cause === 'verified' ? outcome : `${outcome} (${cause})`;
 };

@@ -59,6 +59,9 @@ export const between = (from: unknown, to: unknown): string => {
   return end >= start ? formatDuration(end - start) : '-';
 };
 
+/** A text as it is, but safe to print; empty when it is none. */
+export const plain = (value: unknown): string => (typeof value === 'string' ? printable(value) : '');
+
 /** `name: value` lines, the names padded to one width. */
 export const lines = (pairs: ReadonlyArray<readonly [string, unknown]>): string => {
   const width = Math.max(0, ...pairs.map(([name]) => name.length));
