@@ -1,0 +1,256 @@
+// The whole, tied together: the only file that names an adapter. Each resource registers its clean-up where it is made.
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { Registry } from 'prom-client';
+import { createSpawner } from './actions/spawner.ts';
+import type { Clock } from './base/clock.ts';
+import { systemClock } from './base/clock.ts';
+import type { Problem, Result } from './base/failure.ts';
+import { ok, refused } from './base/failure.ts';
+import { createIds } from './base/ids.ts';
+import type { Log } from './base/log.ts';
+import { createLog } from './base/log.ts';
+import { createRedactor } from './base/secret.ts';
+import { loadCatalog } from './catalog.ts';
+import type { Settings, WebConfig } from './config.ts';
+import { builtInConfig, diskReaders, loadConfig, loadWebConfig } from './config.ts';
+import type { EngineContext, Loaded } from './engine/context.ts';
+import { createEngine } from './engine/engine.ts';
+import { createHaltFile } from './engine/halt-file.ts';
+import { checkExposure } from './http/auth.ts';
+import { createCollector, vocabularyOf } from './http/figures.ts';
+import { createServer } from './http/server.ts';
+import { createMetrics } from './metrics.ts';
+import type { Action, Actions } from './port/action.ts';
+import type { Fact, Facts } from './port/fact.ts';
+import { loadByName } from './port/loader.ts';
+import type { Notifier, Notifiers } from './port/notifier.ts';
+import type { Store } from './port/store.ts';
+import { StoreRefused } from './store/refused.ts';
+import { openSqliteStore } from './store/sqlite.ts';
+
+export type App = {
+  /** Resolves once it listens and works. */
+  start(): Promise<{ readonly url: string }>;
+  /** Reads configuration, rules and runbooks anew; what is refused leaves the last good ones in place. */
+  reload(): Promise<Result<Loaded>>;
+  /** No new admissions; running steps get `graceMs`, then they are ended. Safe to call twice. */
+  stop(graceMs: number): Promise<void>;
+  readonly loaded: () => Loaded;
+};
+
+/** What a test or another front may put in the place of the real thing. */
+export type Overrides = {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** Laid around the store, for whoever has to see or break its calls. */
+  readonly aroundStore?: (store: Store) => Store;
+};
+
+/** Why it did not start. `exitCode` is 78 (EX_CONFIG) where a human has to decide before it may. */
+export type Startup = Result<App> & { readonly exitCode?: number };
+
+const readVersion = (): string =>
+  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+
+/** Everything that is found by the name of its file. */
+export const loadParts = async (): Promise<{ actions: Actions; facts: Facts; notifiers: Notifiers }> => ({
+  actions: await loadByName<Action>(new URL('actions/', import.meta.url), true),
+  facts: await loadByName<Fact>(new URL('facts/', import.meta.url), false),
+  notifiers: await loadByName<Notifier>(new URL('notifiers/', import.meta.url), false),
+});
+
+/** Configuration, rules and runbooks, all of them or every reason why not. */
+export const load = async (settings: Settings, parts: { actions: Actions; facts: Facts }): Promise<Result<Loaded>> => {
+  const missing = !settings.configFileGiven && (await diskReaders.glob(resolve('.'), settings.configFile)).length === 0;
+  const config = missing
+    ? ok(builtInConfig('.', settings.recoveryMode))
+    : await loadConfig(settings.configFile, diskReaders, settings.recoveryMode);
+  if (!config.ok) return config;
+  const catalog = await loadCatalog({ config: config.value, ...parts });
+  return catalog.ok ? ok({ config: config.value, catalog: catalog.value }) : catalog;
+};
+
+const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
+  settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
+
+const GRACE_FOR_ANSWERS_MS = 2_000;
+
+export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
+  const clock = overrides.clock ?? systemClock;
+  const redactor = createRedactor();
+  const log = overrides.log ?? createLog(settings.logLevel, redactor);
+  const ids = createIds(clock);
+  const cleanUps: Array<() => Promise<void>> = [];
+  const cleanUp = async (): Promise<void> => {
+    for (const clean of cleanUps.splice(0).toReversed()) await clean();
+  };
+  const refuse = async (problems: readonly Problem[], exitCode = 1): Promise<Startup> => {
+    await cleanUp();
+    return { ...refused(problems), exitCode };
+  };
+
+  if (settings.storageUrl !== null) {
+    return refuse([
+      {
+        code: 'no-such-storage',
+        message: `--storage.url=${new URL(settings.storageUrl).protocol}//...: this version keeps its record in SQLite alone`,
+        mend: 'leave --storage.url out and set --storage.path',
+      },
+    ]);
+  }
+  const parts = await loadParts();
+  const first = await load(settings, parts);
+  const firstWeb = await loadWeb(settings);
+  if (!first.ok || !firstWeb.ok)
+    return refuse([...(first.ok ? [] : first.problems), ...(firstWeb.ok ? [] : firstWeb.problems)]);
+  let loaded = first.value;
+  let web = firstWeb.value;
+  const exposed = checkExposure(settings.listen.host, web);
+  if (exposed.length > 0) return refuse(exposed);
+
+  const owner = `${hostname()}:${process.pid}`;
+  let store;
+  try {
+    store = await openSqliteStore({
+      folder: settings.storagePath,
+      clock,
+      ids,
+      log,
+      owner,
+      acceptEmptyHistory: settings.acceptEmptyHistory,
+      // A file that failed a sync is never trusted again by this process: the next start checks it.
+      onFatal: () => process.exit(1),
+    });
+  } catch (error) {
+    if (!(error instanceof StoreRefused)) throw error;
+    return refuse([{ code: 'store-refused', message: error.message, mend: error.mend }], error.exitCode);
+  }
+  const opened = (overrides.aroundStore ?? ((same: Store) => same))(store);
+  cleanUps.push(() => opened.close());
+  const spawner = createSpawner({ log, clock });
+  cleanUps.push(() => spawner.stop());
+
+  const halt = createHaltFile(settings.haltFile);
+  const figures = { store: opened, clock, halt, loaded: () => loaded };
+  const version = readVersion();
+  const metrics = createMetrics({ registry: new Registry(), clock, version, collect: createCollector(figures) });
+  const context: EngineContext = {
+    ...parts,
+    store: opened,
+    clock,
+    ids,
+    log,
+    redactor,
+    spawner,
+    telemetry: metrics.telemetry,
+    halt,
+    owner,
+    loaded: () => loaded,
+  };
+  const engine = createEngine(context);
+  let working = false;
+
+  const reload = async (): Promise<Result<Loaded>> => {
+    const [next, nextWeb] = [await load(settings, parts), await loadWeb(settings)];
+    if (!next.ok || !nextWeb.ok) {
+      const problems = [...(next.ok ? [] : next.problems), ...(nextWeb.ok ? [] : nextWeb.problems)];
+      metrics.reloaded(false);
+      log.error(
+        { problems: problems.map((problem) => `${problem.file ?? ''}: ${problem.message}`) },
+        'the reload was refused; the last good configuration stays',
+      );
+      await opened.write(
+        [
+          {
+            type: 'audit',
+            actor: 'amends',
+            action: 'config.refused',
+            subject: settings.configFile,
+            detail: { problems: problems.length },
+          },
+          {
+            type: 'notify',
+            id: ids.next(),
+            topic: 'reload_failed',
+            receiver: null,
+            severity: 'SEV3',
+            component: null,
+            target: null,
+            runId: null,
+            title: 'amends refused its new configuration',
+            body: problems
+              .map((problem) => problem.message)
+              .join('\n')
+              .slice(0, 4_000),
+          },
+        ],
+        clock.now(),
+      );
+      return refused(problems);
+    }
+    loaded = next.value;
+    web = nextWeb.value;
+    metrics.initialise(vocabularyOf(loaded));
+    metrics.reloaded(true);
+    server.reloadTls();
+    log.info({ config: loaded.config.digest, catalog: loaded.catalog.digest }, 'configuration loaded');
+    await opened.write(
+      [
+        {
+          type: 'audit',
+          actor: 'amends',
+          action: 'config.loaded',
+          subject: settings.configFile,
+          detail: { config: loaded.config.digest, catalog: loaded.catalog.digest },
+        },
+      ],
+      clock.now(),
+    );
+    return ok(loaded);
+  };
+  const server = createServer({
+    ...figures,
+    desk: engine.desk,
+    version,
+    reload,
+    working: () => working,
+    listen: settings.listen,
+    web: () => web,
+    intake: engine.intake,
+    metrics,
+    log,
+  });
+
+  return ok({
+    loaded: () => loaded,
+    reload,
+    async start() {
+      metrics.initialise(vocabularyOf(loaded));
+      metrics.reloaded(true);
+      const { url } = await server.start();
+      cleanUps.push(() => server.stop(GRACE_FOR_ANSWERS_MS));
+      engine.start();
+      working = true;
+      const { config, catalog } = loaded;
+      log.info(
+        {
+          url,
+          mode: config.recovery.mode,
+          rules: catalog.rules.rules.length,
+          runbooks: catalog.runbooks.size,
+          components: config.components.size,
+          halted: halt.reason(),
+        },
+        'amends is ready',
+      );
+      return { url };
+    },
+    async stop(graceMs) {
+      working = false;
+      await engine.stop(graceMs);
+      await cleanUp();
+    },
+  });
+};
