@@ -122,6 +122,8 @@ const prepare = async (writer: Connection, paths: Paths, options: SqliteOptions,
         ),
       );
   }
+  // The folder is ours alone, so whoever held a lease is dead: nobody has to wait for its end.
+  if (options.lock !== false) writer.database.prepare('update runs set lease_until = 0 where lease_until is not null').run();
   markCreated(paths, now);
 };
 
