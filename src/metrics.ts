@@ -123,9 +123,17 @@ const createFamilies = (registry: Registry) => {
   const gauge = <Name extends string = never>(name: string, help: string, labelNames: readonly Name[] = []) => {
     const metric = new Gauge<Name>({ name, help, labelNames: [...labelNames], registers });
     const keep = keeper(series, labelNames, 1);
-    return { set: (labels: Labels<Name>, value: number) => metric.set(keep(labels), value), reset: () => metric.reset() };
+    return {
+      set: (labels: Labels<Name>, value: number) => metric.set(keep(labels), value),
+      reset: () => metric.reset(),
+    };
   };
-  const histogram = <Name extends string>(name: string, help: string, labelNames: readonly Name[], buckets: readonly number[]) => {
+  const histogram = <Name extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Name[],
+    buckets: readonly number[],
+  ) => {
     const metric = new Histogram<Name>({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers });
     const keep = keeper(series, labelNames, buckets.length + 3);
     return { observe: (labels: Labels<Name>, value: number) => metric.observe(keep(labels), value) };
@@ -138,22 +146,49 @@ const createFamilies = (registry: Registry) => {
     lastDelivery: gauge('amends_last_delivery_timestamp_seconds', 'When the last delivery was accepted.'),
     watchdog: gauge('amends_watchdog_last_seen_timestamp_seconds', 'When the Watchdog alert was last seen.'),
     decisions: counter('amends_decisions_total', 'Decisions by reason and origin.', ['reason', 'origin']),
-    ruleDecisions: counter('amends_rule_decisions_total', 'Decisions by the rule that won, and what came of it.', ['rule', 'verdict']),
+    ruleDecisions: counter('amends_rule_decisions_total', 'Decisions by the rule that won, and what came of it.', [
+      'rule',
+      'verdict',
+    ]),
     started: counter('amends_runs_started_total', 'Runs that began.', run),
     runs: counter('amends_runs_total', 'Runs that ended, by outcome.', ['component', 'strategy', 'outcome']),
     ineffective: counter('amends_runs_ineffective_total', 'Verified runs whose alert did not stay quiet.', run),
-    attempts: counter('infra_recovery_attempts_total', 'Recovery attempts that ended, by result, counted at verification.', ['component', 'strategy', 'result']),
+    attempts: counter(
+      'infra_recovery_attempts_total',
+      'Recovery attempts that ended, by result, counted at verification.',
+      ['component', 'strategy', 'result'],
+    ),
     successes: counter('infra_recovery_success_total', 'Recovery attempts that were verified.', run),
-    duration: histogram('infra_recovery_duration_seconds', 'From the start of a run to its end.', run, RECOVERY_BUCKETS),
-    fromAlert: histogram('amends_recovery_from_alert_seconds', 'From the start of the alert to verified.', run, RECOVERY_BUCKETS),
-    fromStart: histogram('amends_recovery_from_start_seconds', 'From the start of the run to verified.', run, RECOVERY_BUCKETS),
+    duration: histogram(
+      'infra_recovery_duration_seconds',
+      'From the start of a run to its end.',
+      run,
+      RECOVERY_BUCKETS,
+    ),
+    fromAlert: histogram(
+      'amends_recovery_from_alert_seconds',
+      'From the start of the alert to verified.',
+      run,
+      RECOVERY_BUCKETS,
+    ),
+    fromStart: histogram(
+      'amends_recovery_from_start_seconds',
+      'From the start of the run to verified.',
+      run,
+      RECOVERY_BUCKETS,
+    ),
     steps: counter('amends_steps_total', 'Steps by action and result.', ['action', 'result']),
     stepDuration: histogram('amends_step_duration_seconds', 'How long steps take.', ['action'], STEP_BUCKETS),
-    notifications: counter('amends_notifications_total', 'Tries to tell a human, by receiver and result.', ['receiver', 'result']),
+    notifications: counter('amends_notifications_total', 'Tries to tell a human, by receiver and result.', [
+      'receiver',
+      'result',
+    ]),
     requests: counter('amends_http_requests_total', 'Requests by route and class of status.', ['route', 'status']),
     attemptsUsed: gauge('amends_attempts_used', 'Attempts in the rolling window.', ['component', 'window']),
     attemptsLimit: gauge('amends_attempts_limit', 'The most attempts in the rolling window.', ['component', 'window']),
-    cooldownEnd: gauge('amends_cooldown_end_timestamp_seconds', 'When the cooldown ends or ended; 0 without one.', ['component']),
+    cooldownEnd: gauge('amends_cooldown_end_timestamp_seconds', 'When the cooldown ends or ended; 0 without one.', [
+      'component',
+    ]),
     cooldown: gauge('infra_recovery_cooldown_active', 'Whether the component rests after an attempt.', ['component']),
     disabled: gauge('amends_component_disabled', 'Whether the component was disabled by a human.', ['component']),
     degraded: gauge('infra_degraded_mode_active', 'Whether the degraded mode is on.', ['mode']),
@@ -163,13 +198,33 @@ const createFamilies = (registry: Registry) => {
     inbox: gauge('amends_inbox_open', 'Entries of the inbox that wait for a human.'),
     episodes: gauge('amends_episodes_open', 'Episodes that are not closed.'),
     undecided: gauge('amends_alerts_undecided', 'Alerts that were received and not yet decided.'),
-    oldestUndecided: gauge('amends_oldest_undecided_timestamp_seconds', 'When the oldest undecided alert was received; 0 without one.'),
+    oldestUndecided: gauge(
+      'amends_oldest_undecided_timestamp_seconds',
+      'When the oldest undecided alert was received; 0 without one.',
+    ),
     storeBytes: gauge('amends_store_size_bytes', 'Size of the store.'),
     storeUp: gauge('amends_store_up', 'Whether the store answered the last scrape.'),
-    probeSuccess: gauge('amends_probe_success', 'Whether the last run of the probe found everything well.', ['probe', 'component', 'target']),
-    probeDuration: gauge('amends_probe_duration_seconds', 'How long the last run of the probe took.', ['probe', 'component', 'target']),
-    probeAt: gauge('amends_probe_last_run_timestamp_seconds', 'When the probe last ran.', ['probe', 'component', 'target']),
-    probeOutput: gauge('amends_probe_output', 'A number or truth that the probe found.', ['probe', 'component', 'target', 'output']),
+    probeSuccess: gauge('amends_probe_success', 'Whether the last run of the probe found everything well.', [
+      'probe',
+      'component',
+      'target',
+    ]),
+    probeDuration: gauge('amends_probe_duration_seconds', 'How long the last run of the probe took.', [
+      'probe',
+      'component',
+      'target',
+    ]),
+    probeAt: gauge('amends_probe_last_run_timestamp_seconds', 'When the probe last ran.', [
+      'probe',
+      'component',
+      'target',
+    ]),
+    probeOutput: gauge('amends_probe_output', 'A number or truth that the probe found.', [
+      'probe',
+      'component',
+      'target',
+      'output',
+    ]),
     reloadSuccessful: gauge('amends_config_last_reload_successful', 'Whether the last reload was taken.'),
     reloadAt: gauge('amends_config_last_reload_success_timestamp_seconds', 'When the last reload was taken.'),
     buildInfo: gauge('amends_build_info', 'Which amends this is.', ['version', 'node']),
@@ -225,7 +280,8 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
   for (const { name: component, strategies } of vocabulary.components) {
     families.cooldown.set({ component }, 0);
     for (const strategy of strategies) {
-      for (const result of ['success', 'failure', 'withdrawn']) families.attempts.inc({ component, strategy, result }, 0);
+      for (const result of ['success', 'failure', 'withdrawn'])
+        families.attempts.inc({ component, strategy, result }, 0);
       families.successes.inc({ component, strategy }, 0);
       families.ineffective.inc({ component, strategy }, 0);
       for (const outcome of Object.keys(RESULTS)) families.runs.inc({ component, strategy, outcome }, 0);
@@ -262,11 +318,19 @@ const showCollected = (families: Families, { store, halted, components }: Collec
 /** prom-client's own defaults wake the process for the event loop's lag, and promtool objects to some of their names. */
 const createProcessMetrics = (registry: Registry, clock: Pick<Clock, 'now'>): (() => void) => {
   const registers = [registry];
-  const cpu = new Counter({ name: 'process_cpu_seconds_total', help: 'Time of the processor, user and system.', registers });
+  const cpu = new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'Time of the processor, user and system.',
+    registers,
+  });
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.', registers });
   const heap = new Gauge({ name: 'nodejs_heap_used_bytes', help: 'Used part of the JavaScript heap.', registers });
   const started = new Gauge({ name: 'process_start_time_seconds', help: 'When the process began.', registers });
-  const loop = new Gauge({ name: 'nodejs_eventloop_utilization_ratio', help: 'How busy the event loop was since the last scrape.', registers });
+  const loop = new Gauge({
+    name: 'nodejs_eventloop_utilization_ratio',
+    help: 'How busy the event loop was since the last scrape.',
+    registers,
+  });
   started.set(Math.round(clock.now() / SECONDS - process.uptime()));
   let spent = 0;
   let last = performance.eventLoopUtilization();

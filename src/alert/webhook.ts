@@ -14,7 +14,9 @@ const LONGEST_NAME = 256;
 const LONGEST_VALUE = 4_096;
 const LONGEST_RAW = 4_096;
 /** A real alert has about 20 members; 32 MiB of `{},{},...` would become 600 MB of objects before anything is counted. */
-const MOST_MEMBERS = 2_000_000;
+const MOST_MEMBERS = 1_500_000;
+/** In one object: far beyond what an alert with too many labels has. */
+const MOST_NAMES = 1_000;
 const FUTURE_TOLERANCE_MS = 5 * 60_000;
 
 /** "1" is Grafana, "3" an Alertmanager before 0.5, "4" every one since. */
@@ -54,8 +56,7 @@ const bad = (
 export const parseDelivery = (body: Buffer, now: number): Result<Delivery> => {
   if (!isUtf8(body)) return bad('not-utf8', 'the body is not UTF-8');
   const bomb = findBomb(body);
-  if (bomb === 'too-deep') return bad(bomb, `the body is nested deeper than ${DEEPEST}`);
-  if (bomb === 'too-many-members') return bad(bomb, `the body has more than ${MOST_MEMBERS} members`);
+  if (bomb !== null) return bad(bomb, BOMBS[bomb], bomb === 'too-many-alerts' ? FEWER : undefined);
   let parsed: unknown;
   try {
     parsed = JSON.parse(body.toString('utf8'));
@@ -67,13 +68,7 @@ export const parseDelivery = (body: Buffer, now: number): Result<Delivery> => {
   const alerts = own(parsed, 'alerts');
   if (!Array.isArray(alerts))
     return bad('no-alerts', 'the body has no list `alerts`', "post Alertmanager's webhook format");
-  if (alerts.length > MOST_ALERTS) {
-    return bad(
-      'too-many-alerts',
-      `the body has ${alerts.length} alerts, the most is ${MOST_ALERTS}`,
-      'set max_alerts on the webhook receiver',
-    );
-  }
+  if (alerts.length > MOST_ALERTS) return bad('too-many-alerts', BOMBS['too-many-alerts'], FEWER);
   const version = asText(own(parsed, 'version'));
   const versionProblem = VERSIONS.has(version)
     ? null
@@ -109,24 +104,46 @@ const countUnknown = (record: Record<string, unknown>, known: ReadonlySet<string
   return count;
 };
 
-/** One scan of the bytes for depth and for how many values a parser would make: none has to survive the text first. */
-const findBomb = (bytes: Buffer): 'too-deep' | 'too-many-members' | null => {
-  let members = 0;
+type Bomb = 'too-deep' | 'too-many-members' | 'too-many-alerts';
+
+/**
+ * One scan of the bytes for depth and sizes, so that no parser has to survive the text first: two million names in one
+ * object hold JSON.parse for eight seconds.
+ */
+const findBomb = (bytes: Buffer): Bomb | null => {
+  const members = new Uint32Array(DEEPEST + 1);
+  const lists = new Uint8Array(DEEPEST + 1);
+  let total = 0;
   let depth = 0;
   for (let at = 0; at < bytes.length; at += 1) {
     const byte = bytes[at] ?? 0;
     if (byte === 0x22) {
       at += 1;
       while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c ? 2 : 1;
-    } else if (byte === 0x2c) members += 1;
-    else if (byte === 0x7b || byte === 0x5b) {
-      members += 1;
+    } else if (byte === 0x2c) {
+      total += 1;
+      const count = (members[depth] ?? 0) + 1;
+      members[depth] = count;
+      if (count >= MOST_NAMES && (lists[depth] !== 1 || count >= MOST_ALERTS)) {
+        return lists[depth] === 1 ? 'too-many-alerts' : 'too-many-members';
+      }
+    } else if (byte === 0x7b || byte === 0x5b) {
+      total += 1;
       depth += 1;
       if (depth > DEEPEST) return 'too-deep';
-    } else if (byte === 0x7d || byte === 0x5d) depth -= 1;
-    if (members > MOST_MEMBERS) return 'too-many-members';
+      members[depth] = 0;
+      lists[depth] = byte === 0x5b ? 1 : 0;
+    } else if (byte === 0x7d || byte === 0x5d) depth = Math.max(0, depth - 1);
+    if (total > MOST_MEMBERS) return 'too-many-members';
   }
   return null;
+};
+
+const FEWER = 'set max_alerts on the webhook receiver';
+const BOMBS: Readonly<Record<Bomb, string>> = {
+  'too-deep': `the body is nested deeper than ${DEEPEST}`,
+  'too-many-members': `the body has more than ${MOST_MEMBERS} members, or ${MOST_NAMES} in one object`,
+  'too-many-alerts': `the body has more than ${MOST_ALERTS} alerts`,
 };
 
 /** The alert, or what is wrong with it. */

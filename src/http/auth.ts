@@ -20,8 +20,7 @@ export type Principal = {
 
 /** 503: too many passwords are being checked; try again. */
 export type Authenticated =
-  | { readonly ok: true; readonly principal: Principal }
-  | { readonly ok: false; readonly status: 401 | 503 };
+  { readonly ok: true; readonly principal: Principal } | { readonly ok: false; readonly status: 401 | 503 };
 export type Authenticate = (request: IncomingMessage) => Authenticated | Promise<Authenticated>;
 
 const ROLES: readonly Role[] = ['viewer', 'operator', 'approver', 'admin'];
@@ -47,7 +46,13 @@ const LOOPBACK = /^(localhost|127(?:\.\d{1,3}){3}|::1)$/;
 export const checkExposure = (host: string, web: WebConfig | null): readonly Problem[] => {
   if (hasCredentials(web) || LOOPBACK.test(host)) return [];
   const message = `amends would listen on ${host} without any credential: whoever reaches it could act`;
-  return [{ code: 'exposed', message, mend: 'name a --web.config.file with bearer_tokens or basic_auth_users, or listen on 127.0.0.1' }];
+  return [
+    {
+      code: 'exposed',
+      message,
+      mend: 'name a --web.config.file with bearer_tokens or basic_auth_users, or listen on 127.0.0.1',
+    },
+  ];
 };
 
 /** A page in a browser on this machine must not reach amends by a name that it controls. */
@@ -86,9 +91,13 @@ export const createAuthenticator = (web: () => WebConfig | null, clock: Pick<Clo
     const colon = decoded.indexOf(':');
     const name = decoded.slice(0, Math.max(0, colon));
     const user = config.basicAuthUsers.get(name);
-    const key = createHash('sha256').update(`${user?.bcrypt ?? ''}\n${decoded}`).digest('hex');
+    const key = createHash('sha256')
+      .update(`${user?.bcrypt ?? ''}\n${decoded}`)
+      .digest('hex');
     const principal = (): Authenticated =>
-      user === undefined ? DENIED : { ok: true, principal: { name, role: user.role, source: user.source, webhook: true, local: false } };
+      user === undefined
+        ? DENIED
+        : { ok: true, principal: { name, role: user.role, source: user.source, webhook: true, local: false } };
     const until = remembered.get(key);
     if (until !== undefined && until > clock.now()) return principal();
     if (checks >= MOST_CHECKS) return { ok: false, status: 503 };

@@ -23,10 +23,21 @@ export type FiguresContext = {
   loaded(): Loaded;
 };
 
-export const componentFigures = async ({ store, clock, loaded }: FiguresContext): Promise<readonly ComponentFigures[]> => {
+export const componentFigures = async ({
+  store,
+  clock,
+  loaded,
+}: FiguresContext): Promise<readonly ComponentFigures[]> => {
   const now = clock.now();
   const components = [...loaded().config.components.values()];
-  const longest = Math.max(0, ...components.flatMap(({ policy }) => [...policy.attempts.map((limit) => limit.per), policy.cooldown.max, policy.cooldown.afterSuccess]));
+  const longest = Math.max(
+    0,
+    ...components.flatMap(({ policy }) => [
+      ...policy.attempts.map((limit) => limit.per),
+      policy.cooldown.max,
+      policy.cooldown.afterSuccess,
+    ]),
+  );
   // A run may have ended long after its attempt was made.
   const [attempts, controls, active, degraded] = await Promise.all([
     store.attempts({ component: null, ledger: 'live', since: now - longest * 2 }),
@@ -41,7 +52,11 @@ export const componentFigures = async ({ store, clock, loaded }: FiguresContext)
     return {
       name,
       disabled: disabled === null || (disabled.until !== null && disabled.until <= now) ? null : disabled,
-      attempts: policy.attempts.map(({ max, per }) => ({ window: per, limit: max, used: own.filter((attempt) => attempt.at > now - per).length })),
+      attempts: policy.attempts.map(({ max, per }) => ({
+        window: per,
+        limit: max,
+        used: own.filter((attempt) => attempt.at > now - per).length,
+      })),
       cooldownUntil: end === null || end <= now ? null : end,
       runs: active.filter((run) => run.component === name),
       degraded: degraded.filter((row) => row.component === name),
@@ -61,16 +76,25 @@ export const createCollector = (context: FiguresContext) => async (): Promise<Co
     store,
     halted: controls.halt.on || context.halt.reason() !== null,
     degraded: [...new Set(degraded.map((row) => row.mode))],
-    components: components.map(({ name, disabled, attempts, cooldownUntil }) => ({ name, disabled: disabled !== null, attempts, cooldownUntil })),
+    components: components.map(({ name, disabled, attempts, cooldownUntil }) => ({
+      name,
+      disabled: disabled !== null,
+      attempts,
+      cooldownUntil,
+    })),
   };
 };
 
 /** The label values that what is loaded can give rise to. */
 export const vocabularyOf = ({ config, catalog }: Loaded): Vocabulary => {
   const strategies = new Map<string, string[]>();
-  for (const { kind, strategy } of catalog.runbooks.values()) strategies.set(kind, [...(strategies.get(kind) ?? []), strategy]);
+  for (const { kind, strategy } of catalog.runbooks.values())
+    strategies.set(kind, [...(strategies.get(kind) ?? []), strategy]);
   return {
-    components: [...config.components.values()].map(({ name, kind }) => ({ name, strategies: strategies.get(kind) ?? [] })),
+    components: [...config.components.values()].map(({ name, kind }) => ({
+      name,
+      strategies: strategies.get(kind) ?? [],
+    })),
     rules: catalog.rules.rules.map((rule) => rule.name),
     degradedModes: [...config.degradedModes.keys()],
     receivers: config.receivers.map((receiver) => receiver.name),

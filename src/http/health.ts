@@ -18,7 +18,10 @@ export const readiness = async (context: HealthContext, detailed: boolean): Prom
   const { config, catalog } = context.loaded();
   const working = context.working();
   try {
-    const [controls, components] = await Promise.all([context.store.controls(), detailed ? componentFigures(context) : []]);
+    const [controls, components] = await Promise.all([
+      context.store.controls(),
+      detailed ? componentFigures(context) : [],
+    ]);
     const status = working ? 'ready' : 'starting';
     const details = {
       version: context.version,
@@ -30,7 +33,10 @@ export const readiness = async (context: HealthContext, detailed: boolean): Prom
       components: components.map((figures) => ({ name: figures.name, state: stateOf(figures) })),
       breakers: [],
     };
-    return { status: working ? 200 : 503, body: detailed ? { status, ...details } : { status, version: context.version } };
+    return {
+      status: working ? 200 : 503,
+      body: detailed ? { status, ...details } : { status, version: context.version },
+    };
   } catch (error) {
     const database = error instanceof Error ? error.message : 'unknown';
     return { status: 503, body: { status: 'not ready', version: context.version, ...(detailed ? { database } : {}) } };

@@ -3,11 +3,47 @@ import { rfc3339 } from '../base/clock.ts';
 import { parseDuration } from '../base/duration.ts';
 
 const TIMES: ReadonlySet<string> = new Set([
-  'at', 'alertStartedAt', 'closedAt', 'cooldownUntil', 'createdAt', 'deadline', 'endedAt', 'endsAt', 'expiresAt', 'expires_at', 'firstStepAt', 'lastFiringAt', 'nextAt',
-  'nextEvaluationAt', 'notBefore', 'now', 'openedAt', 'receivedAt', 'resolvedAt', 'retryAt', 'settleUntil', 'since', 'startedAt', 'starts_at', 'startsAt', 'until', 'verifiedAt',
+  'at',
+  'alertStartedAt',
+  'closedAt',
+  'cooldownUntil',
+  'createdAt',
+  'deadline',
+  'endedAt',
+  'endsAt',
+  'expiresAt',
+  'expires_at',
+  'firstStepAt',
+  'lastFiringAt',
+  'nextAt',
+  'nextEvaluationAt',
+  'notBefore',
+  'now',
+  'openedAt',
+  'receivedAt',
+  'resolvedAt',
+  'retryAt',
+  'settleUntil',
+  'since',
+  'startedAt',
+  'starts_at',
+  'startsAt',
+  'until',
+  'verifiedAt',
 ]);
 /** Of what strangers and people wrote, a number under such a name is not a time of ours. */
-const FREE: ReadonlySet<string> = new Set(['labels', 'annotations', 'inputs', 'input', 'outputs', 'context', 'connect', 'facts', 'with', 'raw']);
+const FREE: ReadonlySet<string> = new Set([
+  'labels',
+  'annotations',
+  'inputs',
+  'input',
+  'outputs',
+  'context',
+  'connect',
+  'facts',
+  'with',
+  'raw',
+]);
 /** A stored value is Json; the earliest time there can be is that of the first commit. */
 const EARLIEST_MS = 1_000_000_000_000;
 
@@ -28,6 +64,8 @@ export const outside = (value: unknown): unknown => {
 export const readSince = (text: string, now: number): number | undefined => {
   const ago = parseDuration(text);
   if (ago !== undefined) return now - ago;
-  const time = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : Number.NaN;
+  const time = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
   return Number.isNaN(time) ? undefined : time;
 };

@@ -25,11 +25,12 @@ const paging = {
   limit: z.coerce.number().int().min(1).max(500).default(100).describe('rows a page'),
   cursor: text(1_024).optional().describe('`next` of the page before'),
 };
-const filters = (...names: readonly string[]) => z.strictObject({
-  ...paging,
-  since: text(64).optional().describe('an RFC 3339 time, or a duration such as 24h'),
-  ...Object.fromEntries(names.map((name) => [name, text(1_024).optional()])),
-});
+const filters = (...names: readonly string[]) =>
+  z.strictObject({
+    ...paging,
+    since: text(64).optional().describe('an RFC 3339 time, or a duration such as 24h'),
+    ...Object.fromEntries(names.map((name) => [name, text(1_024).optional()])),
+  });
 const page = z.strictObject(paging);
 const none = z.strictObject({});
 
@@ -43,7 +44,11 @@ const json = z.record(z.string().max(256), z.json());
 
 export const approvalBody = z.strictObject({ step: text(128).nullish(), comment: reason, by });
 export const cancelBody = z.strictObject({ reason, by });
-export const disableBody = z.strictObject({ for: duration.nullish().describe('such as 2h; until it is enabled again when left out'), reason, by });
+export const disableBody = z.strictObject({
+  for: duration.nullish().describe('such as 2h; until it is enabled again when left out'),
+  reason,
+  by,
+});
 export const enableBody = z.strictObject({ by });
 export const haltBody = z.strictObject({ on: z.boolean().default(true), hard: z.boolean().default(false), reason, by });
 export const closeBody = z.strictObject({ comment: reason, by });
@@ -55,30 +60,110 @@ export const recoveryBody = z.strictObject({
   inputs: json.default({}),
   context: json.default({}),
   requireApproval: z.boolean().default(false),
-  override: z.array(z.enum(['cooldown'])).max(1).default([]),
+  override: z
+    .array(z.enum(['cooldown']))
+    .max(1)
+    .default([]),
   reason,
   by,
 });
 
-const health = (id: string, path: string, summary: string): Route => ({ id, method: 'GET', path, role: 'anyone', summary });
-const read = (id: string, path: string, summary: string, query: z.ZodObject = none): Route => ({ id, method: 'GET', path: `/api/v1/${path}`, role: 'viewer', summary, query });
-const act = (id: string, path: string, role: Role, summary: string, body: z.ZodType): Route => ({ id, method: 'POST', path: `/api/v1/${path}`, role, summary, body });
+const health = (id: string, path: string, summary: string): Route => ({
+  id,
+  method: 'GET',
+  path,
+  role: 'anyone',
+  summary,
+});
+const read = (id: string, path: string, summary: string, query: z.ZodObject = none): Route => ({
+  id,
+  method: 'GET',
+  path: `/api/v1/${path}`,
+  role: 'viewer',
+  summary,
+  query,
+});
+const act = (id: string, path: string, role: Role, summary: string, body: z.ZodType): Route => ({
+  id,
+  method: 'POST',
+  path: `/api/v1/${path}`,
+  role,
+  summary,
+  body,
+});
 
 export const ROUTES: readonly Route[] = [
-  { id: 'deliver', method: 'POST', path: WEBHOOK_PATH, role: 'sender', summary: "Takes Alertmanager's webhook; 202 once it is stored." },
+  {
+    id: 'deliver',
+    method: 'POST',
+    path: WEBHOOK_PATH,
+    role: 'sender',
+    summary: "Takes Alertmanager's webhook; 202 once it is stored.",
+  },
   health('healthy', '/-/healthy', 'The process is alive.'),
   health('healthz', '/healthz', 'The process is alive.'),
   health('ready', '/-/ready', 'It can take alerts in and act on them; details for those who may view.'),
   health('readyz', '/readyz', 'It can take alerts in and act on them; details for those who may view.'),
   { id: 'metrics', method: 'GET', path: '/metrics', role: 'viewer', summary: 'Metrics for Prometheus.' },
-  { id: 'reload', method: 'POST', path: '/-/reload', role: 'admin', summary: 'Reads configuration, rules and runbooks again; the last good set stays if one is refused.' },
+  {
+    id: 'reload',
+    method: 'POST',
+    path: '/-/reload',
+    role: 'admin',
+    summary: 'Reads configuration, rules and runbooks again; the last good set stays if one is refused.',
+  },
 
-  read('alerts', 'alerts', 'Alert entries received.', filters('id', 'deliveryId', 'status', 'episodeId', 'change', 'decided')),
-  read('episodes', 'episodes', 'Incidents.', filters('id', 'key', 'source', 'state', 'component', 'kind', 'target', 'hadRun', 'exhausted')),
-  read('decisions', 'decisions', 'What was decided.', filters('id', 'origin', 'reason', 'caller', 'alertId', 'deliveryId', 'episodeId', 'component', 'target', 'rule', 'strategy', 'runId')),
+  read(
+    'alerts',
+    'alerts',
+    'Alert entries received.',
+    filters('id', 'deliveryId', 'status', 'episodeId', 'change', 'decided'),
+  ),
+  read(
+    'episodes',
+    'episodes',
+    'Incidents.',
+    filters('id', 'key', 'source', 'state', 'component', 'kind', 'target', 'hadRun', 'exhausted'),
+  ),
+  read(
+    'decisions',
+    'decisions',
+    'What was decided.',
+    filters(
+      'id',
+      'origin',
+      'reason',
+      'caller',
+      'alertId',
+      'deliveryId',
+      'episodeId',
+      'component',
+      'target',
+      'rule',
+      'strategy',
+      'runId',
+    ),
+  ),
   read('decision', 'decisions/:id', 'One decision with all that was stored with it.'),
   read('explain', 'decisions/:id/explain', 'Why it was decided so, and what would have had to be different.'),
-  read('runs', 'runs', 'Executions of runbooks.', filters('id', 'decisionId', 'episodeId', 'component', 'kind', 'target', 'strategy', 'rule', 'state', 'outcome', 'cause')),
+  read(
+    'runs',
+    'runs',
+    'Executions of runbooks.',
+    filters(
+      'id',
+      'decisionId',
+      'episodeId',
+      'component',
+      'kind',
+      'target',
+      'strategy',
+      'rule',
+      'state',
+      'outcome',
+      'cause',
+    ),
+  ),
   read('run', 'runs/:id', 'One run with its plan and events.'),
   read('components', 'components', 'What can be recovered, and how it stands.', page),
   read('component', 'components/:name', 'One component with its policy and inventory.'),
@@ -86,7 +171,12 @@ export const ROUTES: readonly Route[] = [
   read('runbooks', 'runbooks', 'The runbooks that are loaded.', page),
   read('runbook', 'runbooks/:kind/:strategy', 'One runbook with its guide.'),
   read('degraded-modes', 'degraded-modes', 'What the application can and cannot do now.', page),
-  read('inbox', 'inbox', 'What waits for a human, or did.', filters('id', 'kind', 'status', 'severity', 'component', 'target', 'runId', 'episodeId', 'closedBy')),
+  read(
+    'inbox',
+    'inbox',
+    'What waits for a human, or did.',
+    filters('id', 'kind', 'status', 'severity', 'component', 'target', 'runId', 'episodeId', 'closedBy'),
+  ),
   read('audit', 'audit', 'Every change, in a chain of hashes.', filters('seq', 'actor', 'action', 'subject')),
   read('halt-state', 'halt', 'Whether everything stands still.'),
   read('openapi', 'openapi.json', 'This description.'),
@@ -99,27 +189,62 @@ export const ROUTES: readonly Route[] = [
   act('enable', 'components/:name/enable', 'operator', 'Automatic again.', enableBody),
   act('disable-rule', 'rules/:name/disable', 'operator', 'The rule asks for nothing any more.', disableBody),
   act('enable-rule', 'rules/:name/enable', 'operator', 'The rule counts again.', enableBody),
-  act('halt', 'halt', 'operator', 'Everything stands still; with `on: false` it goes on, which an approver may ask for by name.', haltBody),
-  { id: 'resume', method: 'DELETE', path: '/api/v1/halt', role: 'approver', summary: 'Everything goes on; needs a name.', query: z.strictObject({ by, reason }) },
+  act(
+    'halt',
+    'halt',
+    'operator',
+    'Everything stands still; with `on: false` it goes on, which an approver may ask for by name.',
+    haltBody,
+  ),
+  {
+    id: 'resume',
+    method: 'DELETE',
+    path: '/api/v1/halt',
+    role: 'approver',
+    summary: 'Everything goes on; needs a name.',
+    query: z.strictObject({ by, reason }),
+  },
   act('close-inbox', 'inbox/:id/close', 'operator', 'A human has dealt with it.', closeBody),
 ];
 
 /** OpenAPI 3.1 of the routes. */
 export const openapi = (version: string): object => ({
   openapi: '3.1.0',
-  info: { title: 'amends', version, description: 'An alert comes in, a rule picks a runbook, the system is recovered and verified, everything is on record.' },
+  info: {
+    title: 'amends',
+    version,
+    description:
+      'An alert comes in, a rule picks a runbook, the system is recovered and verified, everything is on record.',
+  },
   components: {
     securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' } },
     schemas: {
-      Problem: { type: 'object', properties: { type: { type: 'string' }, title: { type: 'string' }, status: { type: 'integer' }, detail: { type: 'string' }, mend: { type: 'string' }, problems: { type: 'array', items: { type: 'object' } } }, required: ['title', 'status'] },
-      Page: { type: 'object', properties: { items: { type: 'array', items: { type: 'object' } }, next: { type: ['string', 'null'] } }, required: ['items', 'next'] },
+      Problem: {
+        type: 'object',
+        properties: {
+          type: { type: 'string' },
+          title: { type: 'string' },
+          status: { type: 'integer' },
+          detail: { type: 'string' },
+          mend: { type: 'string' },
+          problems: { type: 'array', items: { type: 'object' } },
+        },
+        required: ['title', 'status'],
+      },
+      Page: {
+        type: 'object',
+        properties: { items: { type: 'array', items: { type: 'object' } }, next: { type: ['string', 'null'] } },
+        required: ['items', 'next'],
+      },
     },
   },
   security: [{ bearer: [] }, { basic: [] }],
   paths: Object.fromEntries(
     [...new Set(ROUTES.map((route) => route.path))].map((path) => [
       path.replaceAll(/:(\w+)/g, '{$1}'),
-      Object.fromEntries(ROUTES.filter((route) => route.path === path).map((route) => [route.method.toLowerCase(), operation(route)])),
+      Object.fromEntries(
+        ROUTES.filter((route) => route.path === path).map((route) => [route.method.toLowerCase(), operation(route)]),
+      ),
     ]),
   ),
 });
@@ -137,10 +262,23 @@ const operation = (route: Route): object => {
       ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
       ...Object.entries(query).map(([name, schema]) => ({ name, in: 'query', required: false, schema })),
     ],
-    ...(route.body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: z.toJSONSchema(route.body, { io: 'input' }) } } } }),
+    ...(route.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: z.toJSONSchema(route.body, { io: 'input' }) } },
+          },
+        }),
     responses: {
-      [route.id === 'deliver' ? '202' : '200']: { description: 'Done.', ...(isList ? { content: { 'application/json': { schema: { $ref: '#/components/schemas/Page' } } } } : {}) },
-      default: { description: 'A problem document.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } },
+      [route.id === 'deliver' ? '202' : '200']: {
+        description: 'Done.',
+        ...(isList ? { content: { 'application/json': { schema: { $ref: '#/components/schemas/Page' } } } } : {}),
+      },
+      default: {
+        description: 'A problem document.',
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
     },
   };
 };

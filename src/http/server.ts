@@ -122,7 +122,9 @@ const createListener = ({ web }: HttpOptions, listener: RequestListener): Server
     keepAlive: true,
   };
   const tls = web()?.tls;
-  return tls == null ? createHttpServer(limits, listener) : createHttpsServer({ ...limits, ...secureContext(tls) }, listener);
+  return tls == null
+    ? createHttpServer(limits, listener)
+    : createHttpsServer({ ...limits, ...secureContext(tls) }, listener);
 };
 
 const secureContext = ({ certFile, keyFile, clientCaFile }: NonNullable<WebConfig['tls']>) => ({
@@ -138,81 +140,133 @@ const createApp = (options: HttpOptions, authenticate: Authenticate): Express =>
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').enable('strict routing');
   app.set('query parser', 'simple');
-  app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }, strictTransportSecurity: options.web()?.tls != null }));
+  app.use(
+    helmet({
+      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+      strictTransportSecurity: options.web()?.tls != null,
+    }),
+  );
   app.use((_request, response, next) => {
     for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
     next();
   });
-  for (const route of ROUTES.filter(({ role }) => role === 'anyone')) app.all(route.path, healthHandler(options, authenticate, route));
+  for (const route of ROUTES.filter(({ role }) => role === 'anyone'))
+    app.all(route.path, healthHandler(options, authenticate, route));
   app.use(createGate(options, authenticate));
-  app.use('/api/', rateLimit({
-    windowMs: 60_000,
-    limit: options.requestsPerMinute ?? 1_200,
-    legacyHeaders: false,
-    keyGenerator: (_request, response) => (response as Answering).locals.principal?.name ?? '',
-    handler: (_request, response) => sendProblem(response, { status: 429, title: 'Too many requests', detail: 'Come again in a minute.', headers: { 'Retry-After': '60' } }),
-  }));
+  app.use(
+    '/api/',
+    rateLimit({
+      windowMs: 60_000,
+      limit: options.requestsPerMinute ?? 1_200,
+      legacyHeaders: false,
+      keyGenerator: (_request, response) => (response as Answering).locals.principal?.name ?? '',
+      handler: (_request, response) =>
+        sendProblem(response, {
+          status: 429,
+          title: 'Too many requests',
+          detail: 'Come again in a minute.',
+          headers: { 'Retry-After': '60' },
+        }),
+    }),
+  );
   const handlers: Handlers = { ...createHandlers(options) };
   const body = express.json({ limit: LARGEST_API_BODY, inflate: false, strict: true, type: 'application/json' });
   const listed = ROUTES.filter(({ role }) => role !== 'anyone' && role !== 'sender');
   for (const path of new Set(listed.map((route) => route.path))) {
     const routes = listed.filter((route) => route.path === path);
-    app.all(path, (request: Request, response: Answering, next) => dispatch({ routes, handlers, options, body }, request, response, next));
+    app.all(path, (request: Request, response: Answering, next) =>
+      dispatch({ routes, handlers, options, body }, request, response, next),
+    );
   }
   app.use((_request, response) => sendProblem(response, { status: 404, title: 'Not found' }));
-  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => answerError(options.log, error, response));
+  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) =>
+    answerError(options.log, error, response),
+  );
   return app;
 };
 
 /** Whoever is not known learns nothing, not even which paths there are. */
-const createGate = (options: HttpOptions, authenticate: Authenticate) => async (request: Request, response: Answering, next: NextFunction): Promise<void> => {
-  const known = await authenticate(request);
-  if (!known.ok) {
-    options.metrics.request('other', known.status);
-    sendProblem(response, known.status === 401 ? UNAUTHORIZED : { status: 503, title: 'Not available', headers: { 'Retry-After': '1' } });
-    return;
-  }
-  const forged = known.principal.local && !isLocalHost(request);
-  if (forged || (!['GET', 'HEAD'].includes(request.method) && isCrossSite(request))) {
-    options.metrics.request('other', 403);
-    sendProblem(response, { status: 403, title: 'Forbidden', detail: 'A page of another origin may not do this.' });
-    return;
-  }
-  response.locals.principal = known.principal;
-  next();
-};
+const createGate =
+  (options: HttpOptions, authenticate: Authenticate) =>
+  async (request: Request, response: Answering, next: NextFunction): Promise<void> => {
+    const known = await authenticate(request);
+    if (!known.ok) {
+      options.metrics.request('other', known.status);
+      sendProblem(
+        response,
+        known.status === 401 ? UNAUTHORIZED : { status: 503, title: 'Not available', headers: { 'Retry-After': '1' } },
+      );
+      return;
+    }
+    const forged = known.principal.local && !isLocalHost(request);
+    if (forged || (!['GET', 'HEAD'].includes(request.method) && isCrossSite(request))) {
+      options.metrics.request('other', 403);
+      sendProblem(response, { status: 403, title: 'Forbidden', detail: 'A page of another origin may not do this.' });
+      return;
+    }
+    response.locals.principal = known.principal;
+    next();
+  };
 
-const healthHandler = (options: HttpOptions, authenticate: Authenticate, route: Route) => async (request: Request, response: Response): Promise<void> => {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    sendProblem(response, methodNotAllowed(['GET']));
-    return;
-  }
-  if (route.path === '/-/healthy' || route.path === '/healthz') {
-    sendJson(response, alive(options));
-    return;
-  }
-  const known = hasCredentials(options.web()) && request.headers.authorization === undefined ? null : await authenticate(request);
-  sendJson(response, await readiness(options, known?.ok === true && (!known.principal.local || isLocalHost(request))));
-};
+const healthHandler =
+  (options: HttpOptions, authenticate: Authenticate, route: Route) =>
+  async (request: Request, response: Response): Promise<void> => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      sendProblem(response, methodNotAllowed(['GET']));
+      return;
+    }
+    if (route.path === '/-/healthy' || route.path === '/healthz') {
+      sendJson(response, alive(options));
+      return;
+    }
+    const known =
+      hasCredentials(options.web()) && request.headers.authorization === undefined ? null : await authenticate(request);
+    sendJson(
+      response,
+      await readiness(options, known?.ok === true && (!known.principal.local || isLocalHost(request))),
+    );
+  };
 
-const methodNotAllowed = (methods: readonly string[]): Refusal => ({ status: 405, title: 'Method not allowed', headers: { Allow: methods.join(', ') } });
+const methodNotAllowed = (methods: readonly string[]): Refusal => ({
+  status: 405,
+  title: 'Method not allowed',
+  headers: { Allow: methods.join(', ') },
+});
 
-const sendJson = (response: ServerResponse, { status = 200, body }: { readonly status?: number; readonly body: unknown }): void => {
+const sendJson = (
+  response: ServerResponse,
+  { status = 200, body }: { readonly status?: number; readonly body: unknown },
+): void => {
   const text = JSON.stringify(outside(body));
   response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
   response.end(text);
 };
 
-type Dispatch = { readonly routes: readonly Route[]; readonly handlers: Handlers; readonly options: HttpOptions; readonly body: express.RequestHandler };
+type Dispatch = {
+  readonly routes: readonly Route[];
+  readonly handlers: Handlers;
+  readonly options: HttpOptions;
+  readonly body: express.RequestHandler;
+};
 
-const dispatch = async ({ routes, handlers, options, body }: Dispatch, request: Request, response: Answering, next: NextFunction): Promise<void> => {
+const dispatch = async (
+  { routes, handlers, options, body }: Dispatch,
+  request: Request,
+  response: Answering,
+  next: NextFunction,
+): Promise<void> => {
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   const route = routes.find((candidate) => candidate.method === method);
   response.on('finish', () => options.metrics.request(routes[0]?.path ?? 'other', response.statusCode));
   try {
     if (route === undefined) throw new Refused(methodNotAllowed(routes.map((candidate) => candidate.method)));
     const { principal } = response.locals;
-    if (principal === undefined || route.role === 'anyone' || route.role === 'sender' || !mayAct(principal.role, route.role)) {
+    if (
+      principal === undefined ||
+      route.role === 'anyone' ||
+      route.role === 'sender' ||
+      !mayAct(principal.role, route.role)
+    ) {
       throw new Refused({ status: 403, title: 'Forbidden', detail: `This needs the role ${route.role}.` });
     }
     if (route.id === 'metrics') {
@@ -238,26 +292,46 @@ const dispatch = async ({ routes, handlers, options, body }: Dispatch, request: 
 
 /** An empty body is an empty object; anything but JSON is refused, which also keeps a page's forms out. */
 const readJson = async (request: Request, response: Response, body: express.RequestHandler): Promise<unknown> => {
-  const empty = request.headers['transfer-encoding'] === undefined && Number(request.headers['content-length'] ?? 0) === 0;
+  const empty =
+    request.headers['transfer-encoding'] === undefined && Number(request.headers['content-length'] ?? 0) === 0;
   if (empty) return {};
-  if (request.is('application/json') === false) throw new Refused({ status: 415, title: 'Unsupported media type', detail: 'Only application/json is read.' });
-  await new Promise<void>((resolve, reject) => void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error))));
+  if (request.is('application/json') === false)
+    throw new Refused({ status: 415, title: 'Unsupported media type', detail: 'Only application/json is read.' });
+  await new Promise<void>(
+    (resolve, reject) =>
+      void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error))),
+  );
   return request.body as unknown;
 };
 
-const checked = (schema: z.ZodType | undefined, value: unknown, where: 'query' | 'body'): Readonly<Record<string, unknown>> => {
+const checked = (
+  schema: z.ZodType | undefined,
+  value: unknown,
+  where: 'query' | 'body',
+): Readonly<Record<string, unknown>> => {
   if (schema === undefined) return {};
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data as Readonly<Record<string, unknown>>;
   const known = 'shape' in schema ? Object.keys((schema as z.ZodObject).shape) : [];
   const problems = parsed.error.issues.flatMap((issue): readonly Problem[] => {
-    if (issue.code !== 'unrecognized_keys') return [{ code: 'bad-value', message: issue.message, pointer: pointer(issue.path) }];
+    if (issue.code !== 'unrecognized_keys')
+      return [{ code: 'bad-value', message: issue.message, pointer: pointer(issue.path) }];
     return issue.keys.map((key) => {
       const near = didYouMean(key, known);
-      return { code: 'unknown-field', message: `${key} is not known here`, pointer: pointer([...issue.path, key]), mend: near === undefined ? `known: ${known.join(', ')}` : `did you mean ${near}?` };
+      return {
+        code: 'unknown-field',
+        message: `${key} is not known here`,
+        pointer: pointer([...issue.path, key]),
+        mend: near === undefined ? `known: ${known.join(', ')}` : `did you mean ${near}?`,
+      };
     });
   });
-  throw new Refused({ status: 400, title: 'Bad request', detail: `The ${where} is refused: ${problems[0]?.message ?? ''}`, problems });
+  throw new Refused({
+    status: 400,
+    title: 'Bad request',
+    detail: `The ${where} is refused: ${problems[0]?.message ?? ''}`,
+    problems,
+  });
 };
 
 const answerError = (log: Log, error: unknown, response: Response): void => {
@@ -266,7 +340,13 @@ const answerError = (log: Log, error: unknown, response: Response): void => {
     return;
   }
   if (error instanceof Refused) sendProblem(response, error.refusal);
-  else if (error instanceof StoreUnavailable) sendProblem(response, { status: 503, title: 'Not available', detail: 'The store does not answer.', headers: { 'Retry-After': '5' } });
+  else if (error instanceof StoreUnavailable)
+    sendProblem(response, {
+      status: 503,
+      title: 'Not available',
+      detail: 'The store does not answer.',
+      headers: { 'Retry-After': '5' },
+    });
   else {
     // express and its body parser say what the sender did wrong; the rest is a bug of ours, whose text stays inside.
     const { status } = error as { status?: unknown };
@@ -275,4 +355,3 @@ const answerError = (log: Log, error: unknown, response: Response): void => {
     sendProblem(response, { status: known, title: TITLES[known] ?? 'Bad request' });
   }
 };
-

@@ -39,7 +39,10 @@ export const createWebhookHandler = (options: WebhookOptions): WebhookHandler =>
   let waiting = 0;
 
   const refuse = (request: IncomingMessage, response: ServerResponse, refusal: Refusal): void => {
-    telemetry.delivery(refusal.status === 401 ? 'unauthorized' : refusal.status === 503 ? 'overloaded' : 'refused', clock.now());
+    telemetry.delivery(
+      refusal.status === 401 ? 'unauthorized' : refusal.status === 503 ? 'overloaded' : 'refused',
+      clock.now(),
+    );
     if (request.complete || hasNoBody(request)) sendProblem(response, refusal);
     else sayAndLinger(request, response, refusal, clock);
   };
@@ -85,12 +88,21 @@ export const createWebhookHandler = (options: WebhookOptions): WebhookHandler =>
   };
 };
 
-const BUSY: Refusal = { status: 503, title: 'Not available', detail: 'Too much is under way; send it again.', headers: { 'Retry-After': '5' } };
+const BUSY: Refusal = {
+  status: 503,
+  title: 'Not available',
+  detail: 'Too much is under way; send it again.',
+  headers: { 'Retry-After': '5' },
+};
 
 const hasNoBody = (request: IncomingMessage): boolean =>
   request.headers['transfer-encoding'] === undefined && Number(request.headers['content-length'] ?? 0) === 0;
 
-const refusalOf = (request: IncomingMessage, principal: { readonly webhook: boolean; readonly local: boolean }, largest: number): Refusal | null => {
+const refusalOf = (
+  request: IncomingMessage,
+  principal: { readonly webhook: boolean; readonly local: boolean },
+  largest: number,
+): Refusal | null => {
   if (request.method !== 'POST') return { status: 405, title: 'Method not allowed', headers: { Allow: 'POST' } };
   if (!principal.webhook || isCrossSite(request) || (principal.local && !isLocalHost(request))) {
     return { status: 403, title: 'Forbidden', detail: 'This credential or page may not post alerts.' };
@@ -113,7 +125,11 @@ const tooLarge = (largest: number): Refusal => ({
 });
 
 /** The whole body, why not, or `gone` when its sender is. */
-const readBody = (request: IncomingMessage, largest: number, take: (bytes: number) => boolean): Promise<Buffer | Refusal | 'gone'> =>
+const readBody = (
+  request: IncomingMessage,
+  largest: number,
+  take: (bytes: number) => boolean,
+): Promise<Buffer | Refusal | 'gone'> =>
   new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -129,7 +145,8 @@ const readBody = (request: IncomingMessage, largest: number, take: (bytes: numbe
       else if (!room) finish(BUSY);
       else chunks.push(chunk);
     };
-    const onEnd = (): void => finish(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
+    const onEnd = (): void =>
+      finish(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
     const onClose = (): void => finish('gone');
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
   });
@@ -139,7 +156,11 @@ const ignore = (): void => {};
 const answer = (response: ServerResponse, submission: Submission): void => {
   if (submission.status === 'accepted') {
     const body = JSON.stringify({ delivery: submission.deliveryId, alerts: submission.alerts });
-    response.writeHead(202, { ...SAFE_HEADERS, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
+    response.writeHead(202, {
+      ...SAFE_HEADERS,
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+    });
     response.end(body);
   } else if (submission.status === 'overloaded') {
     sendProblem(response, { ...BUSY, headers: { 'Retry-After': String(submission.retryAfterSeconds) } });
@@ -159,7 +180,12 @@ const answer = (response: ServerResponse, submission: Submission): void => {
  * Says no while the sender still talks. Closing at once would reset the connection before the answer is read, so what
  * comes is thrown away for a moment; then the connection ends whether it is done or not.
  */
-const sayAndLinger = (request: IncomingMessage, response: ServerResponse, refusal: Refusal, clock: Pick<Clock, 'after'>): void => {
+const sayAndLinger = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  refusal: Refusal,
+  clock: Pick<Clock, 'after'>,
+): void => {
   const body = document(refusal);
   response.writeHead(refusal.status, {
     ...SAFE_HEADERS,

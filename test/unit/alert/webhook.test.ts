@@ -1,4 +1,5 @@
 // The webhook body: every real capture is read, and nothing that can be put into one gets further than data.
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
@@ -79,34 +80,19 @@ describe('reading a real body', () => {
     expect(keys[0]).toBe(keys[1]);
   });
 
-  it('reads 10,000 alerts in well under the time in which other posts would notice', () => {
-    const body = Buffer.from(
-      post(
-        Array.from({ length: 10_000 }, (_, index) =>
-          one({
-            labels: {
-              alertname: 'Down',
-              instance: `web-${index}:9100`,
-              job: 'node',
-              severity: 'critical',
-              cluster: 'eu-1',
-            },
-            annotations: { summary: `web-${index} is down`, description: 'x'.repeat(200) },
-          }),
-        ),
-      ),
-    );
-    const best = (run: () => void): number =>
-      Math.min(
-        ...Array.from({ length: 6 }, () => {
-          const start = performance.now();
-          run();
-          return performance.now() - start;
-        }),
-      );
-    const parse = best(() => void JSON.parse(body.toString()));
-    // 60 ms against 24 in plain Node; the test runner's module wrappers double the ratio.
-    expect(best(() => void accepted(body)) / parse).toBeLessThan(10);
+  it('reads 10,000 alerts in little more than it takes to parse them', () => {
+    // In a process of its own: the test runner's module wrappers make every global ten times as dear.
+    const measure = `
+      import { parseDelivery } from ${JSON.stringify(new URL('../../../dist/alert/webhook.js', import.meta.url).href)};
+      const alerts = Array.from({ length: 10_000 }, (_, index) => ({ status: 'firing', startsAt: '2026-11-21T23:00:00Z', endsAt: '0001-01-01T00:00:00Z', generatorURL: '', annotations: { summary: 'web-' + index + ' is down', description: 'x'.repeat(200) }, labels: { alertname: 'Down', instance: 'web-' + index + ':9100', job: 'node', severity: 'critical', cluster: 'eu-1' } }));
+      const body = Buffer.from(JSON.stringify({ version: '4', alerts }));
+      const best = (run) => Math.min(...Array.from({ length: 8 }, () => { const start = performance.now(); run(); return performance.now() - start; }));
+      const parse = best(() => JSON.parse(body.toString()));
+      console.log(best(() => parseDelivery(body, Date.now())) / parse);
+    `;
+    const ratio = Number(execFileSync(process.execPath, ['--input-type=module', '-e', measure], { encoding: 'utf8' }));
+    // 60 ms against 24 on a quiet machine.
+    expect(ratio).toBeLessThan(6);
   });
 });
 
@@ -330,7 +316,17 @@ describe('C6 bodies that are bombs', () => {
     ['a million brackets', '['.repeat(1_000_000), 'too-deep'],
     ['nine levels', post([{ a: { b: { c: { d: { e: { f: {} } } } } } }]), 'too-deep'],
     ['one alert too many', post(Array.from({ length: MOST_ALERTS + 1 }, () => 0)), 'too-many-alerts'],
-    ['millions of empty objects', `{"alerts":[${'{},'.repeat(2_100_000)}{}]}`, 'too-many-members'],
+    ['millions of empty objects', `{"alerts":[${'{},'.repeat(2_100_000)}{}]}`, 'too-many-alerts'],
+    [
+      'millions of nested objects',
+      `{"alerts":[${'{"a":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]},'.repeat(49_000)}{}]}`,
+      'too-many-members',
+    ],
+    [
+      'a million names in one object',
+      `{"alerts":[{"labels":{${Array.from({ length: 1_000_000 }, (_, index) => `"${index}":0`).join(',')}}}]}`,
+      'too-many-members',
+    ],
     ['half a body', post([one()]).slice(0, -3), 'not-json'],
     ['nothing', '', 'not-json'],
     ['a list', '[]', 'not-a-delivery'],
@@ -349,7 +345,7 @@ describe('C6 bodies that are bombs', () => {
   });
 
   it('C6 reads the last of duplicate keys, and always the same', () => {
-    const body = `{"version":"4","alerts":[{"status":"firing","labels":{${'"a":"1",'.repeat(1_000)}"a":"2"}}],"alerts":[{"status":"firing","labels":{"a":"1","a":"3"}}]}`;
+    const body = `{"version":"4","alerts":[{"status":"firing","labels":{${'"a":"1",'.repeat(900)}"a":"2"}}],"alerts":[{"status":"firing","labels":{"a":"1","a":"3"}}]}`;
     expect({ ...alertOf(accepted(body).entries[0]).labels }).toEqual({ a: '3' });
   });
 });

@@ -48,24 +48,50 @@ verify:
 guide: Look at it.
 `;
 const RULE = {
-  name: 'cache-down', description: 'A cache that is down is said to be slow.', priority: 10,
+  name: 'cache-down',
+  description: 'A cache that is down is said to be slow.',
+  priority: 10,
   conditions: { all: [{ fact: 'alertname', operator: 'equal', value: 'CacheDown' }] },
   event: { type: 'remediate', params: { runbook: 'cache/slow', mode: 'approve' } },
 };
 
 export const TOKENS: Readonly<Record<Role | 'sender', string>> = {
-  viewer: 'viewer-token-0123456789', operator: 'operator-token-0123456789', approver: 'approver-token-0123456789', admin: 'admin-token-0123456789', sender: 'sender-token-0123456789',
+  viewer: 'viewer-token-0123456789',
+  operator: 'operator-token-0123456789',
+  approver: 'approver-token-0123456789',
+  admin: 'admin-token-0123456789',
+  sender: 'sender-token-0123456789',
 };
 export const WEB: WebConfig = {
-  tokens: Object.entries(TOKENS).map(([name, token]) => ({ name, source: 'alertmanager', role: name === 'sender' ? 'viewer' : (name as Role), sha256: sha256(token), webhook: name !== 'viewer' })),
+  tokens: Object.entries(TOKENS).map(([name, token]) => ({
+    name,
+    source: 'alertmanager',
+    role: name === 'sender' ? 'viewer' : (name as Role),
+    sha256: sha256(token),
+    webhook: name !== 'viewer',
+  })),
   basicAuthUsers: new Map(),
   tls: null,
 };
 
-const nobody: Spawner = { run: () => Promise.reject(new Error('no command runs here')), sweep: () => Promise.resolve(0), stop: () => Promise.resolve() };
+const nobody: Spawner = {
+  run: () => Promise.reject(new Error('no command runs here')),
+  sweep: () => Promise.resolve(0),
+  stop: () => Promise.resolve(),
+};
 
-export type Answered = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly text: string; readonly json: Record<string, unknown> };
-export type Asked = { readonly method?: string; readonly headers?: OutgoingHttpHeaders; readonly body?: string | Buffer; readonly as?: Role | 'sender' | null };
+export type Answered = {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+};
+export type Asked = {
+  readonly method?: string;
+  readonly headers?: OutgoingHttpHeaders;
+  readonly body?: string | Buffer;
+  readonly as?: Role | 'sender' | null;
+};
 
 export type Given = {
   readonly folder: string;
@@ -114,15 +140,51 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
   const redactor = createRedactor();
   const log = createLog('debug', redactor, { write: (line) => void logged.push(line) });
   const halt = createHaltFile(join(folder, 'halt'));
-  const store = await openSqliteStore({ folder: join(folder, 'data'), clock, ids, log, owner: 'test', acceptEmptyHistory: false });
+  const store = await openSqliteStore({
+    folder: join(folder, 'data'),
+    clock,
+    ids,
+    log,
+    owner: 'test',
+    acceptEmptyHistory: false,
+  });
   const registry = new Registry();
-  const metrics = createMetrics({ registry, clock, version: '1.2.3', collect: createCollector({ store, clock, halt, loaded: () => loaded }) });
+  const metrics = createMetrics({
+    registry,
+    clock,
+    version: '1.2.3',
+    collect: createCollector({ store, clock, halt, loaded: () => loaded }),
+  });
   metrics.initialise(vocabularyOf(loaded));
-  const engine = createEngine({ store, clock, ids, log, redactor, actions, facts, notifiers, spawner: nobody, telemetry: metrics.telemetry, halt, owner: 'test', loaded: () => loaded });
+  const engine = createEngine({
+    store,
+    clock,
+    ids,
+    log,
+    redactor,
+    actions,
+    facts,
+    notifiers,
+    spawner: nobody,
+    telemetry: metrics.telemetry,
+    halt,
+    owner: 'test',
+    loaded: () => loaded,
+  });
   const held = { value: web };
   const server: HttpServer = createServer({
-    listen: { host: '127.0.0.1', port: 0 }, web: () => held.value, store, clock, log, halt, metrics, version: '1.2.3', loaded: () => loaded,
-    intake: engine.intake, desk: engine.desk, working: () => true,
+    listen: { host: '127.0.0.1', port: 0 },
+    web: () => held.value,
+    store,
+    clock,
+    log,
+    halt,
+    metrics,
+    version: '1.2.3',
+    loaded: () => loaded,
+    intake: engine.intake,
+    desk: engine.desk,
+    working: () => true,
     reload: async () => {
       loaded = await load();
       return ok(null);
@@ -131,7 +193,15 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
   });
   const { url, port } = await server.start();
   return {
-    folder, url, port, store, engine, metrics, registry, logged, web: held,
+    folder,
+    url,
+    port,
+    store,
+    engine,
+    metrics,
+    registry,
+    logged,
+    web: held,
     ask: (path, asked = {}) => ask(port, path, asked),
     rows: async (kind) => (await store.list(kind, { limit: 500, cursor: null, filters: {}, since: null })).items,
     async close() {
@@ -146,14 +216,30 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
 const ask = (port: number, path: string, { method = 'GET', headers = {}, body, as = null }: Asked): Promise<Answered> =>
   new Promise((resolve, reject) => {
     const outgoing = request(
-      { host: '127.0.0.1', port, path, method, agent: false, headers: { ...(as === null ? {} : { authorization: `Bearer ${TOKENS[as]}` }), ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }), ...headers } },
+      {
+        host: '127.0.0.1',
+        port,
+        path,
+        method,
+        agent: false,
+        headers: {
+          ...(as === null ? {} : { authorization: `Bearer ${TOKENS[as]}` }),
+          ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+          ...headers,
+        },
+      },
       (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString();
           const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {} });
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text,
+            json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
+          });
         });
       },
     );
@@ -163,5 +249,20 @@ const ask = (port: number, path: string, { method = 'GET', headers = {}, body, a
 
 export const JSON_TYPE = { 'content-type': 'application/json' };
 
-export const delivery = (labels: Record<string, string> = { alertname: 'CacheDown', job: 'redis-cache', instance: 'a' }): string =>
-  JSON.stringify({ version: '4', receiver: 'amends', groupKey: '{}', alerts: [{ status: 'firing', labels, annotations: {}, startsAt: new Date(systemClock.now()).toISOString(), endsAt: '0001-01-01T00:00:00Z' }] });
+export const delivery = (
+  labels: Record<string, string> = { alertname: 'CacheDown', job: 'redis-cache', instance: 'a' },
+): string =>
+  JSON.stringify({
+    version: '4',
+    receiver: 'amends',
+    groupKey: '{}',
+    alerts: [
+      {
+        status: 'firing',
+        labels,
+        annotations: {},
+        startsAt: new Date(systemClock.now()).toISOString(),
+        endsAt: '0001-01-01T00:00:00Z',
+      },
+    ],
+  });

@@ -1,0 +1,130 @@
+// Passwords, certificates and where amends may listen.
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from '@jest/globals';
+import { hashSync } from 'bcryptjs';
+import { systemClock } from '../../../src/base/clock.ts';
+import type { WebConfig } from '../../../src/config.ts';
+import { checkExposure, createAuthenticator, isCrossSite, isLocalHost, mayAct } from '../../../src/http/auth.ts';
+import { WEB } from './given.ts';
+
+const hash = hashSync('correct horse', 10);
+const withUsers: WebConfig = {
+  tokens: [],
+  tls: null,
+  basicAuthUsers: new Map([['ada', { bcrypt: hash, role: 'operator', source: 'eu' }]]),
+};
+
+/** A real request as the server sees it. */
+const incoming = async (headers: Record<string, string>): Promise<IncomingMessage> => {
+  let seen: IncomingMessage | undefined;
+  const server = createServer((message, response) => {
+    seen = message;
+    response.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const sent = request({
+    host: '127.0.0.1',
+    port: (server.address() as AddressInfo).port,
+    headers,
+    agent: false,
+  }).end();
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  response.resume();
+  server.close();
+  if (seen === undefined) throw new Error('nothing came');
+  return seen;
+};
+const basic = (text: string): Promise<IncomingMessage> =>
+  incoming({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+
+describe('passwords', () => {
+  it('C2 let in whom they belong to, and are checked by bcrypt only once in a while', async () => {
+    let now = systemClock.now();
+    const authenticate = createAuthenticator(() => withUsers, { now: () => now });
+    const right = await basic('ada:correct horse');
+    expect(await authenticate(right)).toMatchObject({
+      ok: true,
+      principal: { name: 'ada', role: 'operator', source: 'eu', local: false },
+    });
+    const timed = async (): Promise<number> => {
+      const start = performance.now();
+      await authenticate(right);
+      return performance.now() - start;
+    };
+    expect(await timed()).toBeLessThan(10);
+    now += 6 * 60_000;
+    expect(await timed()).toBeGreaterThan(10);
+  });
+
+  it.each(['ada:wrong', 'ada:', 'ada', 'bob:correct horse', ':correct horse', 'ada:correct horse\n', ''])(
+    'C2 %j is denied',
+    async (text) => {
+      expect(await createAuthenticator(() => withUsers, systemClock)(await basic(text))).toEqual({
+        ok: false,
+        status: 401,
+      });
+    },
+  );
+
+  it('C17 many wrong ones at once do not hold the thread', async () => {
+    const authenticate = createAuthenticator(() => withUsers, systemClock);
+    const guesses = await Promise.all(Array.from({ length: 20 }, (_, index) => basic(`ada:guess ${index}`)));
+    const answers = await Promise.all(guesses.map((guess) => authenticate(guess)));
+    expect(answers.filter((answer) => !answer.ok && answer.status === 503)).toHaveLength(16);
+    expect(answers.some((answer) => answer.ok)).toBe(false);
+  });
+});
+
+describe('where it may listen', () => {
+  it.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost'])('%s needs no credential', (host) => {
+    expect(checkExposure(host, null)).toEqual([]);
+  });
+
+  it.each(['0.0.0.0', '::', '10.0.0.1', 'amends.example.com', '1127.0.0.1'])(
+    'C2 %s is refused without one, with a mend',
+    (host) => {
+      expect(checkExposure(host, null)).toMatchObject([
+        { code: 'exposed', mend: expect.stringContaining('--web.config.file') },
+      ]);
+      expect(checkExposure(host, WEB)).toEqual([]);
+    },
+  );
+});
+
+describe('what a browser says about itself', () => {
+  it.each([
+    [{}, false],
+    [{ origin: 'http://127.0.0.1:9193', host: '127.0.0.1:9193' }, false],
+    [{ origin: 'http://127.0.0.1:80', host: '127.0.0.1:9193' }, true],
+    [{ origin: 'null' }, true],
+    [{ origin: 'https://evil.example' }, true],
+    [{ 'sec-fetch-site': 'same-origin' }, false],
+    [{ 'sec-fetch-site': 'none' }, false],
+    [{ 'sec-fetch-site': 'cross-site' }, true],
+  ])('C13 %j: cross-site %p', async (headers, expected) => {
+    expect(isCrossSite(await incoming(headers as Record<string, string>))).toBe(expected);
+  });
+
+  it.each([
+    ['localhost:9193', true],
+    ['127.0.0.1', true],
+    ['[::1]:9193', true],
+    ['evil.example', false],
+    ['127.0.0.1.evil.example', false],
+    ['localhost.evil.example:80', false],
+  ])('C13 the host %s is ours: %p', async (host, expected) => {
+    expect(isLocalHost(await incoming({ host }))).toBe(expected);
+  });
+});
+
+it('C13 roles contain the ones below them', () => {
+  expect([
+    mayAct('viewer', 'operator'),
+    mayAct('operator', 'operator'),
+    mayAct('admin', 'approver'),
+    mayAct('approver', 'admin'),
+  ]).toEqual([false, true, true, false]);
+});
