@@ -1,0 +1,117 @@
+// The metrics: names and labels that dashboards depend on, at zero from the start, and never more series than there is room for.
+import { execFileSync } from 'node:child_process';
+import { describe, expect, it } from '@jest/globals';
+import { Registry } from 'prom-client';
+import { createMetrics } from '../../../src/metrics.ts';
+import type { Collected, Metrics } from '../../../src/metrics.ts';
+import { binaryOf, itWith } from '../../support/requires.ts';
+
+const NOW = 1_790_000_000_000;
+const nothing: Collected = {
+  store: { undecided: 0, oldestUndecidedAt: null, outboxDepth: 2, approvalsWaiting: 1, openEpisodes: 0, inboxOpen: 0, bytes: 4_096 },
+  halted: false,
+  degraded: [],
+  components: [{ name: 'cache', disabled: false, attempts: [{ window: 3_600_000, used: 1, limit: 3 }], cooldownUntil: NOW + 1_000 }],
+};
+const make = (collect: () => Promise<Collected> = () => Promise.resolve(nothing)): Metrics => {
+  const metrics = createMetrics({ registry: new Registry(), clock: { now: () => NOW }, version: '1.2.3', collect });
+  metrics.initialise({ components: [{ name: 'cache', strategies: ['reconnect'] }], rules: ['redis-down'], degradedModes: ['slow'], receivers: ['oncall'] });
+  return metrics;
+};
+const series = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+const ended = { component: 'cache', strategy: 'reconnect', fromAlertMs: 5_000, fromStartMs: 2_000 };
+
+describe('R20 the families that others depend on', () => {
+  it('R20 counts attempts by result and times what was verified', async () => {
+    const metrics = make();
+    for (const outcome of ['resolved', 'unresolved', 'stuck', 'withdrawn'] as const) metrics.telemetry.runEnded({ ...ended, outcome, ...(outcome === 'resolved' ? {} : { fromAlertMs: null, fromStartMs: null }) });
+    const lines = series(await metrics.text());
+    expect(lines).toEqual(expect.arrayContaining([
+      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="success"} 1',
+      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 2',
+      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="withdrawn"} 1',
+      'infra_recovery_success_total{component="cache",strategy="reconnect"} 1',
+      'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 1',
+      'amends_recovery_from_alert_seconds_sum{component="cache",strategy="reconnect"} 5',
+      'infra_recovery_cooldown_active{component="cache"} 1',
+      'infra_degraded_mode_active{mode="slow"} 0',
+    ]));
+  });
+
+  it('a degraded mode goes up and comes down again', async () => {
+    let degraded: string[] = ['slow'];
+    const metrics = make(() => Promise.resolve({ ...nothing, degraded }));
+    expect(await metrics.text()).toContain('infra_degraded_mode_active{mode="slow"} 1');
+    degraded = [];
+    expect(await metrics.text()).toContain('infra_degraded_mode_active{mode="slow"} 0');
+  });
+});
+
+describe('our own', () => {
+  it('stand at zero before anything happens', async () => {
+    const text = await make().text();
+    for (const line of [
+      'amends_deliveries_total{result="unauthorized"} 0', 'amends_decisions_total{reason="cooldown",origin="delivery"} 0', 'amends_rule_decisions_total{rule="redis-down",verdict="held"} 0',
+      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 0', 'amends_notifications_total{receiver="oncall",result="dead"} 0',
+    ]) expect(text).toContain(line);
+  });
+
+  it('tell what the store knows at each scrape, and that it does not answer', async () => {
+    const lines = series(await make().text());
+    expect(lines).toEqual(expect.arrayContaining([
+      'amends_approvals_waiting 1', 'amends_outbox_depth 2', 'amends_attempts_used{component="cache",window="1h"} 1', 'amends_attempts_limit{component="cache",window="1h"} 3',
+      `amends_cooldown_end_timestamp_seconds{component="cache"} ${NOW / 1_000 + 1}`, 'amends_store_up 1', `amends_build_info{version="1.2.3",node="${process.version}"} 1`,
+    ]));
+    const down = await make(() => Promise.reject(new Error('disk full'))).text();
+    expect(down).toContain('amends_store_up 0');
+    expect(down).toContain('amends_deliveries_total');
+  });
+
+  it('export what a probe found: numbers and truths, not texts', async () => {
+    const metrics = make();
+    metrics.telemetry.probe({ name: 'db', component: 'shop', target: 'orders' }, { success: false, ms: 12, at: NOW, outputs: { exists: true, wal_bytes: 5, layer: 'integrity', odd: Number.NaN } });
+    const lines = series(await metrics.text()).filter((line) => line.startsWith('amends_probe'));
+    const labels = 'probe="db",component="shop",target="orders"';
+    expect(lines).toEqual([
+      `amends_probe_success{${labels}} 0`, `amends_probe_duration_seconds{${labels}} 0.012`, `amends_probe_last_run_timestamp_seconds{${labels}} ${NOW / 1_000}`,
+      `amends_probe_output{${labels},output="exists"} 1`, `amends_probe_output{${labels},output="wal_bytes"} 5`,
+    ]);
+  });
+});
+
+describe('C9 cardinality', () => {
+  it('C9 100,000 sets of labels stay within 2,000 series and 1 MiB, the rest counted as other', async () => {
+    const metrics = make();
+    for (let index = 0; index < 100_000; index += 1) {
+      metrics.telemetry.runEnded({ ...ended, component: `c${index}`, strategy: `s${index}`, outcome: 'resolved' });
+      metrics.telemetry.step(`a.${index}`, 'succeeded', 1);
+    }
+    for (let index = 0; index < 1_000; index += 1) metrics.request(`/path-${index}`, 200);
+    const text = await metrics.text();
+    expect(series(text).length).toBeLessThanOrEqual(2_000);
+    expect(Buffer.byteLength(text)).toBeLessThan(1_024 * 1_024);
+    expect(text).toContain('infra_recovery_attempts_total{component="other",strategy="other",result="other"}');
+    // What was there before is still told apart.
+    metrics.telemetry.runEnded({ ...ended, outcome: 'resolved' });
+    expect(await metrics.text()).toContain('infra_recovery_success_total{component="cache",strategy="reconnect"} 1');
+  });
+
+  it('C9 a label value cannot break a line', async () => {
+    const metrics = make();
+    metrics.telemetry.step('a"\n} 1\nfake_total 5\\', 'failed', 1);
+    expect(series(await metrics.text()).some((line) => line.startsWith('fake_total'))).toBe(false);
+  });
+});
+
+itWith('promtool')('promtool finds nothing to say about any of them', async () => {
+  const metrics = make();
+  metrics.telemetry.runEnded({ ...ended, outcome: 'resolved' });
+  metrics.telemetry.step('redis.ping', 'succeeded', 3);
+  metrics.telemetry.probe({ name: 'db', component: 'shop', target: 'orders' }, { success: true, ms: 1, at: NOW, outputs: { ok: true } });
+  metrics.telemetry.delivery('accepted', NOW);
+  metrics.telemetry.watchdog(NOW);
+  metrics.reloaded(true);
+  metrics.request('/metrics', 200);
+  const said = execFileSync(binaryOf('promtool') ?? 'promtool', ['check', 'metrics'], { input: await metrics.text(), encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
+  expect(said).toBe('');
+});
