@@ -77,7 +77,8 @@ const waitUntilGone = async (
   for (;;) {
     const left = targets.filter(isSameProcess);
     if (left.length === 0 || clock.monotonic() >= until) return left;
-    await clock.sleep(LOOK_EVERY_MS, signal);
+    if (signal.aborted) throw new Error('called off while processes were being ended', { cause: signal.reason });
+    await clock.sleep(LOOK_EVERY_MS);
   }
 };
 

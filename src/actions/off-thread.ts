@@ -28,12 +28,19 @@ const queue: Array<() => void> = [];
 const lastOfKey = new Map<string, Promise<unknown>>();
 let busy = 0;
 
+/**
+ * Not the signal's own reason: that may say "another try may help" of the step's time, while only the engine knows
+ * whether an effect had begun.
+ */
+const calledOff = (signal: AbortSignal): Error =>
+  new Error(`called off: ${(signal.reason as Error).message}`, { cause: signal.reason });
+
 /** Resolves with `wait`, or rejects as soon as the signal is aborted. */
 const orAborted = async <T>(wait: Promise<T>, signal: AbortSignal): Promise<T> => {
-  signal.throwIfAborted();
+  if (signal.aborted) throw calledOff(signal);
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
+    onAbort = () => reject(calledOff(signal));
     signal.addEventListener('abort', onAbort, { once: true });
   });
   try {
@@ -125,7 +132,7 @@ const perform = (
     const onAbort = (): void => {
       off();
       void worker.terminate().finally(() => end(false));
-      reject(signal.reason as Error);
+      reject(calledOff(signal));
     };
     worker.on('message', onMessage).on('error', onError).on('exit', onExit);
     if (signal.aborted) onAbort();

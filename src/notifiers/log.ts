@@ -1,3 +1,4 @@
+// The receiver that is always there.
 import { z } from 'zod';
 import { defineNotifier } from '../port/notifier.ts';
 

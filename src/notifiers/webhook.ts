@@ -1,3 +1,4 @@
+// One receiver for everything that takes JSON by HTTP.
 import axios from 'axios';
 import { z } from 'zod';
 import { defineNotifier } from '../port/notifier.ts';

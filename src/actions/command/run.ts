@@ -1,3 +1,4 @@
+// The way to anything that amends has no action for, as narrow as it can be made.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { CommandResult } from '../../port/action.ts';

@@ -1,3 +1,4 @@
+// Tells applications what they cannot count on for now.
 import { switching } from './switching.ts';
 
 export default switching(true, {

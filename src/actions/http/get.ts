@@ -1,3 +1,4 @@
+// Reading is an action of its own: a probe or a verification may not be able to change anything.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { exchange, exchangeInput, exchangeOutputs } from './exchange.ts';

@@ -1,3 +1,4 @@
+// Changes something at another service; a request that may have arrived is never simply sent again.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { exchange, exchangeInput, exchangeOutputs } from './exchange.ts';

@@ -1,3 +1,4 @@
+// Leaves word for a human from within a runbook.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { severity } from '../inputs.ts';

@@ -1,3 +1,4 @@
+// Who is in the way, before anything is done about it: for conditions, for the record and for the human.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';

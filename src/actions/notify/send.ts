@@ -1,3 +1,4 @@
+// Tells somebody from within a runbook; the outbox does the sending.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { severity } from '../inputs.ts';

@@ -1,3 +1,4 @@
+// Ends or nudges a service that has no supervisor to ask.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';

@@ -1,3 +1,4 @@
+// What every database strategy does first, so that nothing it does later can lose what is there.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';

@@ -1,3 +1,4 @@
+// The detector behind the database strategies: a step, a verification and a scheduled probe in one.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';

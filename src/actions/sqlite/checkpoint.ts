@@ -1,3 +1,4 @@
+// A WAL that only grows slows every reader down and fills the disk.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';

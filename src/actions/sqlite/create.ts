@@ -1,3 +1,4 @@
+// The last resort for a lost database without a backup; it never touches one that is there.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';

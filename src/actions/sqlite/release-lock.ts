@@ -1,3 +1,4 @@
+// Lets go of a lock that a hung process holds. Files of the database are never deleted: SQLite itself recovers.
 import { z } from 'zod';
 import type { JsonObject } from '../../base/json.ts';
 import { ActionError } from '../../base/failure.ts';

@@ -1,3 +1,4 @@
+// Brings a missing or damaged database back; how it survives a crash stands in restoring.ts.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';

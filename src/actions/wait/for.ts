@@ -1,3 +1,4 @@
+// Some things only need time: a pool that drains, a service that starts.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
