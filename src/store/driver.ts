@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 
 /** How long a call waits for a lock that another process holds, its turn at the mutex included. */
 const PATIENCE_MS = 2_000;
-const RETRY_MS = 10;
+const RETRY_MS = 5;
 /** Enough for every query of the store in its variants; lists of filters make more of them. */
 const KEPT_STATEMENTS = 500;
 

@@ -23,20 +23,20 @@ describe('processes on one file', () => {
   it('admit exactly the cap when four of them race for it (I1)', async () => {
     const folder = newFolder();
     await (await open(folder)).close();
-    const children = Array.from({ length: 4 }, () => startChild(['race', folder, 100, 200]));
+    const children = Array.from({ length: 4 }, () => startChild(['race', folder, 60, 120]));
     const told = await Promise.all(children.map((child) => child.hears('admitted')));
     await Promise.all(children.map((child) => child.ended));
-    expect(told.reduce((sum, message) => sum + Number(message['admitted']), 0)).toBe(200);
-    expect(rows(folder, `select count(*) from attempts`)).toEqual([200]);
-    expect(rows(folder, `select count(*) from runs`)).toEqual([200]);
+    expect(told.reduce((sum, message) => sum + Number(message['admitted']), 0)).toBe(120);
+    expect(rows(folder, `select count(*) from attempts`)).toEqual([120]);
+    expect(rows(folder, `select count(*) from runs`)).toEqual([120]);
     expect(rows(folder, `select reason || ' ' || count(*) from decisions group by reason order by 1`)).toEqual([
-      'admitted 200',
-      'attempts_used_up 200',
+      'admitted 120',
+      'attempts_used_up 120',
     ]);
     const store = await open(folder);
-    expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 200 });
+    expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 120 });
     await store.close();
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('kill -9', () => {
@@ -64,7 +64,7 @@ describe('kill -9', () => {
       0,
     ]);
     expect(rows(folder, 'pragma integrity_check')).toEqual(['ok']);
-  }, 60_000);
+  }, 120_000);
 
   it('while deciding: decision, run, attempt and audit row are all there or all absent (F3, I8)', async () => {
     const folder = newFolder();
@@ -86,5 +86,5 @@ describe('kill -9', () => {
     expect(rows(folder, 'select run_id from decisions order by run_id')).toEqual(runs);
     expect(rows(folder, 'select run_id from attempts order by run_id')).toEqual(runs);
     expect(audited).toBe(runs.length);
-  }, 60_000);
+  }, 120_000);
 });
