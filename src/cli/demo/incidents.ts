@@ -87,10 +87,10 @@ export const INCIDENTS: readonly Incident[] = [
 export const play = async (incident: Incident, demo: Demo): Promise<boolean> => {
   const { clock, story, signal, monitoring } = demo;
   const component = componentOf(incident.department);
-  story.tell(`--- ${incident.title}`);
-  story.tell(`shop         ${await buy(demo, incident.department)}`);
-  story.tell(`broken       ${await incident.break(demo)}`);
-  story.tell(`shop         ${await buy(demo, incident.department)}`);
+  await story.tell(`--- ${incident.title}`);
+  await story.tell(`shop           ${await buy(demo, incident.department)}`);
+  await story.tell(`broken         ${await incident.break(demo)}`);
+  await story.tell(`shop           ${await buy(demo, incident.department)}`);
   const labels = { alertname: incident.alertname, component, target: incident.department, severity: 'critical' };
   await monitoring.fire(labels);
   await until(
@@ -103,7 +103,7 @@ export const play = async (incident: Incident, demo: Demo): Promise<boolean> => 
   );
   await story.catchUp();
   const [works, sentence] = await tryShop(demo, incident.department);
-  story.tell(`shop         ${sentence}`);
+  await story.tell(`shop           ${sentence}`);
   const result = await resultOf(demo.client, component);
   if (incident.expected === 'unresolved') return result.outcome !== 'resolved' && result.in_inbox;
   if (works) await monitoring.resolve(labels);

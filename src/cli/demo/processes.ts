@@ -9,7 +9,7 @@ export type Started = {
   readonly pid: number;
   /** The first line of its standard output. */
   readonly firstLine: Promise<string>;
-  /** Resolves when it is gone, with its last words on standard error. */
+  /** Resolves when it is gone, with its last words. */
   readonly ended: Promise<string>;
 };
 
@@ -38,10 +38,12 @@ export const createProcesses = (clock: Clock): Processes => {
       // A program may end while we still hold its standard input.
       child.stdin.on('error', () => undefined);
       let words = '';
-      child.stderr.on('data', (chunk: Buffer) => {
+      const listen = (chunk: Buffer): void => {
         words = `${words}${chunk.toString()}`.slice(-LAST_WORDS);
-      });
-      const ended = new Promise<string>((resolve) => child.once('close', () => resolve(words)));
+      };
+      child.stdout.on('data', listen);
+      child.stderr.on('data', listen);
+      const ended = new Promise<string>((resolve) => child.once('exit', () => resolve(words)));
       running.push({ child, ended });
       const firstLine = new Promise<string>((resolve, reject) => {
         let text = '';

@@ -6,8 +6,8 @@ import { eventText } from '../terminal/run-text.ts';
 import { plain } from '../terminal/text.ts';
 
 export type Story = {
-  /** One line of our own, now. */
-  tell(line: string): void;
+  /** One line of our own, after everything that happened before it. */
+  tell(line: string): Promise<void>;
   /** Asks once; also called by itself every half second until the signal. */
   catchUp(): Promise<void>;
 };
@@ -47,7 +47,9 @@ export const startStory = ({ clock, client, print, signal }: StoryOptions): Stor
         plain(decision['strategy']) === ''
           ? ''
           : `, ${plain(decision['strategy'])} asked by the rule ${plain(decision['rule'])}`;
-      return [{ at: timeOf(decision), line: `decided      ${place(decision)}: ${plain(decision['reason'])}${asked}` }];
+      return [
+        { at: timeOf(decision), line: `decided        ${place(decision)}: ${plain(decision['reason'])}${asked}` },
+      ];
     });
   const runs = async (): Promise<readonly News[]> => {
     const open = (await client.list('/api/v1/runs', {}, 50)).filter((run) => !seen.has(`closed ${plain(run['id'])}`));
@@ -66,7 +68,7 @@ export const startStory = ({ clock, client, print, signal }: StoryOptions): Stor
           )
           .map((event) => ({
             at: timeOf(event),
-            line: `${plain(run['strategy']).padEnd(12)} ${place(run)}: ${eventText(event)}`,
+            line: `${plain(run['strategy']).padEnd(14)} ${place(run)}: ${eventText(short(event))}`,
           }));
       }),
     );
@@ -78,22 +80,27 @@ export const startStory = ({ clock, client, print, signal }: StoryOptions): Stor
         ? [
             {
               at: timeOf(entry),
-              line: `inbox        ${place(entry)}: ${plain(entry['severity'])} ${plain(entry['title'])}`,
+              line: `inbox          ${place(entry)}: ${plain(entry['severity'])} ${plain(entry['title'])}`,
             },
           ]
         : [],
     );
-  const alerts = async (): Promise<readonly News[]> =>
-    (await client.list('/api/v1/alerts', {}, 50)).flatMap((alert) =>
-      fresh(`alert ${plain(alert['id'])}`)
-        ? [
-            {
-              at: timeOf(alert),
-              line: `alert        came in: ${plain(alert['status']) || 'invalid'}, its incident ${changeText(alert)}`,
-            },
-          ]
-        : [],
+  const alerts = async (): Promise<readonly News[]> => {
+    const unseen = (await client.list('/api/v1/alerts', {}, 50)).filter((alert) =>
+      fresh(`alert ${plain(alert['id'])}`),
     );
+    if (unseen.length === 0) return [];
+    const episodes = await client.list('/api/v1/episodes', {}, 50);
+    return unseen.map((alert) => {
+      const episode = episodes.find(({ id }) => id === alert['episodeId']) ?? {};
+      const name = isObject(episode['labels']) ? plain(episode['labels']['alertname']) : '';
+      const again = alert['change'] === 'repeated' || alert['change'] === 'reopened' ? ' again' : '';
+      return {
+        at: timeOf(alert),
+        line: `alert          ${place(episode)}: ${name} ${plain(alert['status']) || 'invalid'}${again}`,
+      };
+    });
+  };
 
   // One at a time: two of them would both find the same things new.
   let last: Promise<void> = Promise.resolve();
@@ -112,23 +119,18 @@ export const startStory = ({ clock, client, print, signal }: StoryOptions): Stor
       await clock.sleep(EVERY_MS, signal).catch(() => undefined);
     }
   })();
-  return { tell: (line) => say({ at: clock.now(), line }), catchUp };
+  return {
+    async tell(line) {
+      const at = clock.now();
+      await catchUp();
+      say({ at, line });
+    },
+    catchUp,
+  };
 };
 
 const place = (item: Answer): string =>
   [plain(item['component']) || 'no component', plain(item['target'])].filter((part) => part !== '').join('/');
 
-const changeText = (alert: Answer): string => {
-  switch (alert['change']) {
-    case 'opened':
-      return 'begins';
-    case 'reopened':
-      return 'begins again';
-    case 'repeated':
-      return 'goes on';
-    case 'resolved':
-      return 'is quiet';
-    default:
-      return 'is not known';
-  }
-};
+/** The end of a run repeats what its failed step has just said. */
+const short = (event: Answer): Answer => (event['type'] === 'done' ? { ...event, detail: '' } : event);

@@ -1,9 +1,7 @@
 // Where the halt file is, for the two commands that write and remove it without the API.
 import type { Command as Commander } from 'commander';
-import { formatProblem } from '../../base/failure.ts';
-import { environment, readSettings } from '../../config.ts';
 import type { Invocation } from './command.ts';
-import { Misuse } from './command.ts';
+import { settingsOf } from './serve-options.ts';
 
 export const addFileOptions = (command: Commander, what: string): Commander =>
   command
@@ -14,7 +12,5 @@ export const addFileOptions = (command: Commander, what: string): Commander =>
 /** Null without --file. */
 export const haltFileOf = ({ options }: Invocation): string | null => {
   if (options['file'] !== true) return null;
-  const settings = readSettings(options, environment());
-  if (!settings.ok) throw new Misuse(settings.problems.map(formatProblem).join('\n'));
-  return settings.value.haltFile;
+  return settingsOf(options).haltFile;
 };
