@@ -174,7 +174,7 @@ describe('a damaged database', () => {
     expect(outputs('before/evidence')).toMatchObject({ checked: false });
     expect(damaged()).toHaveLength(1);
     expect(readFileSync(join(files.backups, damaged()[0] ?? ''))).toEqual(before);
-    expect(readFileSync(join(String(outputs('steps/restore')['replaced_to']), 'orders.db'))).toEqual(before);
+    expect(readFileSync(join(outputs('steps/restore')['replaced_to'] as string, 'orders.db'))).toEqual(before);
   });
 
   it('D3 R3 R17 that no backup can mend is tried as its attempts allow and then handed to a human once, with the evidence', async () => {

@@ -1,4 +1,5 @@
 // The parts of docs/ that the code knows best, rendered from it: actions, facts and routes.
+import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { formatDuration } from '../../src/base/duration.ts';
 import { ROUTES } from '../../src/http/routes.ts';
@@ -93,3 +94,16 @@ export const routeReference = (): string =>
     ['', 'path', 'who', 'what'],
     ROUTES.map(({ method, path, role, summary }) => [method, code(path), role, summary]),
   ).join('\n');
+
+type Summarised = { readonly summary: string };
+
+/** `folder` is src/cli: a command is a file there. */
+export const commandReference = async (folder: URL): Promise<string> => {
+  const files = (await readdir(folder)).filter((name) => /^[a-z-]+\.ts$/.test(name)).toSorted();
+  const rows: string[][] = [];
+  for (const file of files) {
+    const { command } = (await import(new URL(file, folder).href)) as { command: Summarised };
+    rows.push([code(file.replace('.ts', '')), command.summary]);
+  }
+  return table(['command', 'what it does'], rows).join('\n');
+};

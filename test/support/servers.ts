@@ -52,7 +52,7 @@ export async function until<T>(
 }
 
 /** A port that was free a moment ago; whoever takes it must be ready to lose the race and ask again. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
