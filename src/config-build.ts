@@ -1,6 +1,5 @@
 // From the shapes of amends.yaml to what the program works with: inheritance, components, inventories.
 import type { Component, Matcher, Target } from './alert/component.ts';
-import type { Labels } from './alert/alert.ts';
 import { parseMatchers } from './alert/matcher.ts';
 import { createMapping } from './alert/select.ts';
 import { didYouMean, ok } from './base/failure.ts';
@@ -239,8 +238,7 @@ const readInventory = async (
           'remove one of them',
         ),
       );
-    else
-      targets.set(name, { name, connect: { ...shared, ...connect }, labels: bare(Object.entries(labels)) as Labels });
+    else targets.set(name, { name, connect: { ...shared, ...connect }, labels: bare(Object.entries(labels)) });
   };
   for (const [index, entry] of (shape.inventory?.static ?? []).entries()) {
     const problem = (code: string, message: string, mend: string): Problem =>

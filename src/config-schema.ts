@@ -30,16 +30,12 @@ const text = (most = 1_024) =>
     .min(1)
     .max(most)
     .refine((value) => !CONTROL.test(value), { error: 'control characters are not allowed' });
-const name = z
-  .string()
-  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, {
-    error: 'a name is letters, digits, and _ . - (at most 64), and begins with a letter or digit',
-  });
-const kind = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
-    error: 'a kind is lower-case letters, digits, _ and - (at most 64), since it names a folder',
-  });
+const name = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, {
+  error: 'a name is letters, digits, and _ . - (at most 64), and begins with a letter or digit',
+});
+const kind = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
+  error: 'a kind is lower-case letters, digits, _ and - (at most 64), since it names a folder',
+});
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
 const mode = z.enum(MODES as readonly ['shadow', 'approve', 'auto']);
 

@@ -177,7 +177,7 @@ const furthest = (issues: readonly Issue[]): number =>
 
 /** The keys that the schema knows at a path, for did-you-mean. */
 const keysAt = (schema: ZodType, path: Path): string[] => {
-  let here: readonly Definition[] = [schema as unknown as Definition];
+  let here: readonly Definition[] = [schema];
   for (const part of path) here = here.flatMap(unwrap).flatMap((definition) => into(definition, part));
   return [...new Set(here.flatMap(unwrap).flatMap((definition) => Object.keys(definition.def.shape ?? {})))];
 };

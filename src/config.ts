@@ -1,6 +1,5 @@
 // The configuration: schema, defaults, file and environment. The only reader of process.env.
 import { readFileSync } from 'node:fs';
-import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Component } from './alert/component.ts';
 import { DEFAULT_IGNORED_LABELS } from './alert/episode.ts';
@@ -10,6 +9,8 @@ import { digest, sha256 } from './base/json.ts';
 import type { Json } from './base/json.ts';
 import { buildComponent, defaultPolicy, inherit, sharedTargets, unknownName } from './config-build.ts';
 import type { Files, Text } from './config-build.ts';
+import { diskReaders, readText } from './config-files.ts';
+import type { Readers } from './config-files.ts';
 import { configSchema, webSchema } from './config-schema.ts';
 import type { ConfigShape, RecoveryShape } from './config-schema.ts';
 import { readShape, readYaml } from './config-source.ts';
@@ -19,7 +20,7 @@ import { MODES } from './rule/limits.ts';
 import type { Mode, Policy } from './rule/limits.ts';
 import type { Severity } from './runbook/runbook.ts';
 
-export { defaultPolicy };
+export { defaultPolicy, diskReaders };
 
 export type DegradedMode = {
   readonly available: readonly string[];
@@ -189,71 +190,6 @@ const readAddress = (text: string): Settings['listen'] | null => {
   if (match === null || port > 65_535) return null;
   const host = match[1] ?? match[2] ?? '';
   return { host: host === '' ? '::' : host, port };
-};
-
-/** What the disk is to the configuration; tests and `amends test` pass their own. */
-export type Readers = {
-  readText(file: string): Promise<string>;
-  glob(folder: string, pattern: string): Promise<readonly string[]>;
-};
-
-export const diskReaders: Readers = {
-  readText: (file) => readFile(file, 'utf8'),
-  glob: (folder, pattern) => glob(folder, pattern),
-};
-
-const MOST_FILES = 10_000;
-
-/** Files that match, absolute and sorted. `*` and `?` stay within a folder, `**` goes down; hidden ones are left out. */
-export const glob = async (folder: string, pattern: string): Promise<readonly string[]> => {
-  const whole = resolve(folder, pattern).split('/');
-  const fixed = whole.findIndex((part) => /[*?]/.test(part));
-  const root = whole.slice(0, fixed === -1 ? -1 : fixed).join('/') || '/';
-  const parts = whole.slice(fixed === -1 ? -1 : fixed).map((part) =>
-    part === '**'
-      ? part
-      : new RegExp(
-          `^${part
-            .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
-            .replaceAll('*', '[^/]*')
-            .replaceAll('?', '[^/]')}$`,
-        ),
-  );
-  const found = new Set<string>();
-  const walk = async (at: string, rest: typeof parts): Promise<void> => {
-    const [part, ...below] = rest;
-    if (part === undefined || found.size > MOST_FILES) return;
-    if (part === '**') await walk(at, below);
-    const entries = await readdir(at, { withFileTypes: true }).catch(() => []);
-    for (const entry of entries) {
-      if (entry.name.startsWith('.') && fixed !== -1) continue;
-      const path = join(at, entry.name);
-      if (part === '**') {
-        if (entry.isDirectory()) await walk(path, rest);
-      } else if (part instanceof RegExp && part.test(entry.name)) {
-        if (below.length === 0 && !entry.isDirectory()) found.add(path);
-        else if (below.length > 0 && entry.isDirectory()) await walk(path, below);
-      }
-    }
-  };
-  await walk(root, parts);
-  return [...found].toSorted();
-};
-
-const readText = async (readers: Readers, file: string): Promise<Result<string>> => {
-  try {
-    return ok(await readers.readText(file));
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    return refused([
-      {
-        code: code === 'ENOENT' ? 'no-such-file' : 'unreadable-file',
-        message: `the file cannot be read (${code})`,
-        mend: 'create it, or name another',
-        file,
-      },
-    ]);
-  }
 };
 
 /** `recoveryMode` is the flag's or the environment's, which go before the file. */

@@ -101,7 +101,7 @@ export const createMapping = (label: string, expression: string | null, replacem
   const compiled = compileExpression(expression);
   if (!compiled.ok) return compiled;
   const groups = compiled.value.groupCount();
-  const named = compiled.value.namedGroups() as Record<string, number>;
+  const named = compiled.value.namedGroups();
   const parts = replacement.split(/(\$\$|\$\{\w+\}|\$\w+)/).map((part, index): string | number => {
     if (index % 2 === 0) return part;
     if (part === '$$') return '$';

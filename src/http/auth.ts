@@ -38,7 +38,7 @@ const LOCAL: Authenticated = {
 };
 
 export const hasCredentials = (web: WebConfig | null): boolean =>
-  web !== null && (web.tokens.length > 0 || web.basicAuthUsers.size > 0 || web.tls?.clientCaFile != null);
+  web !== null && (web.tokens.length > 0 || web.basicAuthUsers.size > 0 || (web.tls?.clientCaFile ?? null) !== null);
 
 const LOOPBACK = /^(localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
@@ -130,7 +130,8 @@ export const createAuthenticator = (web: () => WebConfig | null, clock: Pick<Clo
 
 /** A verified client certificate is a credential of its own where no other is configured. */
 const byCertificate = (request: IncomingMessage, config: WebConfig): Authenticated => {
-  if (config.tls?.clientCaFile == null || config.tokens.length > 0 || config.basicAuthUsers.size > 0) return DENIED;
+  if ((config.tls?.clientCaFile ?? null) === null || config.tokens.length > 0 || config.basicAuthUsers.size > 0)
+    return DENIED;
   const { socket } = request;
   if (!(socket instanceof TLSSocket) || !socket.authorized) return DENIED;
   const subject = socket.getPeerCertificate().subject?.CN;

@@ -20,7 +20,7 @@ export type FiguresContext = {
   readonly store: Store;
   readonly clock: Pick<Clock, 'now'>;
   readonly halt: HaltFile;
-  loaded(): Loaded;
+  readonly loaded: () => Loaded;
 };
 
 export const componentFigures = async ({

@@ -3,7 +3,7 @@
 import type { FiguresContext } from './figures.ts';
 import { componentFigures } from './figures.ts';
 import { stateOf } from './api.ts';
-import type { Reply } from './api.ts';
+import type { Reply } from './call.ts';
 
 export type HealthContext = FiguresContext & {
   readonly version: string;

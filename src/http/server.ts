@@ -19,7 +19,7 @@ import type { Settings, WebConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import { createHandlers } from './api.ts';
-import type { ApiContext, Call, Handlers } from './api.ts';
+import type { ApiContext, Call, Handlers } from './call.ts';
 import { createAuthenticator, hasCredentials, isCrossSite, isLocalHost, mayAct } from './auth.ts';
 import type { Authenticate, Principal } from './auth.ts';
 import { alive, readiness } from './health.ts';
@@ -36,7 +36,7 @@ export type HttpOptions = ApiContext &
   HealthContext & {
     readonly listen: Settings['listen'];
     /** Read at every request, so that a reload can bring tokens in and take them away. */
-    web(): WebConfig | null;
+    readonly web: () => WebConfig | null;
     readonly intake: WebhookOptions['intake'];
     readonly metrics: Metrics;
     readonly log: Log;
@@ -89,7 +89,7 @@ export const createServer = (options: HttpOptions): HttpServer => {
           server.on('error', (error) => options.log.error({ error }, 'the port failed'));
           const bound = (server.address() as AddressInfo).port;
           const shown = host === '::' || host === '0.0.0.0' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
-          resolve({ url: `${options.web()?.tls == null ? 'http' : 'https'}://${shown}:${bound}`, port: bound });
+          resolve({ url: `${tlsOf(options) === null ? 'http' : 'https'}://${shown}:${bound}`, port: bound });
         });
       }),
     stop: (graceMs = GRACE_MS) =>
@@ -102,8 +102,8 @@ export const createServer = (options: HttpOptions): HttpServer => {
         server.closeIdleConnections();
       }),
     reloadTls() {
-      const tls = options.web()?.tls;
-      if (tls != null && 'setSecureContext' in server) server.setSecureContext(secureContext(tls));
+      const tls = tlsOf(options);
+      if (tls !== null && 'setSecureContext' in server) server.setSecureContext(secureContext(tls));
     },
   };
 };
@@ -113,7 +113,9 @@ const pathOf = ({ url = '' }: IncomingMessage): string => {
   return query === -1 ? url : url.slice(0, query);
 };
 
-const createListener = ({ web }: HttpOptions, listener: RequestListener): Server | HttpsServer => {
+const tlsOf = ({ web }: HttpOptions): WebConfig['tls'] => web()?.tls ?? null;
+
+const createListener = (options: HttpOptions, listener: RequestListener): Server | HttpsServer => {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -121,8 +123,8 @@ const createListener = ({ web }: HttpOptions, listener: RequestListener): Server
     maxHeaderSize: LARGEST_HEADER,
     keepAlive: true,
   };
-  const tls = web()?.tls;
-  return tls == null
+  const tls = tlsOf(options);
+  return tls === null
     ? createHttpServer(limits, listener)
     : createHttpsServer({ ...limits, ...secureContext(tls) }, listener);
 };
@@ -143,7 +145,7 @@ const createApp = (options: HttpOptions, authenticate: Authenticate): Express =>
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-      strictTransportSecurity: options.web()?.tls != null,
+      strictTransportSecurity: tlsOf(options) !== null,
     }),
   );
   app.use((_request, response, next) => {
@@ -282,7 +284,6 @@ const dispatch = async (
       query: checked(route.query, { ...request.query }, 'query'),
       body: route.body === undefined ? undefined : checked(route.body, await readJson(request, response, body), 'body'),
       principal,
-      request,
     };
     sendJson(response, await handler(call));
   } catch (error) {
@@ -299,7 +300,7 @@ const readJson = async (request: Request, response: Response, body: express.Requ
     throw new Refused({ status: 415, title: 'Unsupported media type', detail: 'Only application/json is read.' });
   await new Promise<void>(
     (resolve, reject) =>
-      void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error))),
+      void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error))),
   );
   return request.body as unknown;
 };

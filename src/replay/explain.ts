@@ -4,6 +4,8 @@ import { rfc3339 } from '../base/clock.ts';
 import { isObject } from '../base/json.ts';
 import type { Json, JsonObject } from '../base/json.ts';
 import type { DecisionRow } from '../port/store.ts';
+import { GUARDS } from '../run/reasons.ts';
+import type { GuardName } from '../run/reasons.ts';
 
 type Row = Pick<
   DecisionRow,
@@ -55,14 +57,14 @@ export const explain = (row: Row): Explanation => {
       rule: text(trace['rule']),
       matched: trace['matched'] === true,
       error: typeof trace['error'] === 'string' ? trace['error'] : null,
-      conditions: isObject(trace['conditions']) ? leaves(trace['conditions'] as JsonObject, false) : [],
+      conditions: isObject(trace['conditions']) ? leaves(object(trace['conditions']), false) : [],
     }));
   const known = { decision, guards, rules, facts: object(record['facts']), plans, digests: object(record['digests']) };
   return { ...known, why: whyOf(row), whatWouldHaveToChange: changesFor(row, guards, rules) };
 };
 
 const list = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
-const object = (value: Json | undefined): JsonObject => (isObject(value) ? (value as JsonObject) : {});
+const object = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});
 const text = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
 
 const place = (row: Row): string =>
@@ -78,40 +80,38 @@ const refusalOf = (row: Row): JsonObject | undefined => {
     .find((verdict) => verdict['passed'] === false);
 };
 
-const whyOf = (row: Row): string => {
-  const rule = row.rule === null ? 'no rule' : `the rule ${row.rule}`;
+type Settled = Exclude<DecisionRow['reason'], GuardName>;
+const asked = (row: Row): string => `asked for ${row.strategy ?? 'a runbook'} on ${place(row)}`;
+const ruleOf = (row: Row): string => (row.rule === null ? 'no rule' : `the rule ${row.rule}`);
+const because = (row: Row): string => {
   const note = noteOf(row);
-  const because = note === '' ? '' : `: ${note}`;
-  switch (row.reason) {
-    case 'admitted':
-      return `${row.rule === null ? (row.caller ?? 'a human') : rule} asked for ${row.strategy ?? 'a runbook'} on ${place(row)}, and every guard let it pass`;
-    case 'awaiting_approval':
-      return `${rule} asked for ${row.strategy ?? 'a runbook'} on ${place(row)}, and a human has to agree first`;
-    case 'shadow':
-      return `${rule} matched in shadow mode: what it would have done is recorded, nothing was done`;
-    case 'observed':
-      return `${rule} matched and only observes`;
-    case 'ignored':
-      return `${rule} matched and says to ignore it`;
-    case 'escalated':
-      return `${rule} matched and hands it straight to a human`;
-    case 'no_match':
-      return list(row.record['candidates']).length === 0
-        ? 'no rule asks for an alert with these labels'
-        : 'no rule that came into question matched';
-    case 'resolved':
-      return 'the alert is resolved; it ends its episode and is not matched against rules';
-    case 'duplicate':
-      return `the alert was already decided in this episode${because}`;
-    case 'invalid':
-      return `nothing may be done about it${because}`;
-    case 'undecidable':
-      return `what the rules needed to know could not be found out${because}`;
-    default: {
-      const detail = text(refusalOf(row)?.['detail']);
-      return `${rule} asked for ${row.strategy ?? 'a runbook'} on ${place(row)}, and the guard ${row.reason} held it${detail === '' ? '' : `: ${detail}`}`;
-    }
-  }
+  return note === '' ? '' : `: ${note}`;
+};
+
+const WHY: { readonly [Name in Settled]: (row: Row) => string } = {
+  admitted: (row) =>
+    `${row.rule === null ? (row.caller ?? 'a human') : ruleOf(row)} ${asked(row)}, and every guard let it pass`,
+  awaiting_approval: (row) => `${ruleOf(row)} ${asked(row)}, and a human has to agree first`,
+  shadow: (row) => `${ruleOf(row)} matched in shadow mode: what it would have done is recorded, nothing was done`,
+  observed: (row) => `${ruleOf(row)} matched and only observes`,
+  ignored: (row) => `${ruleOf(row)} matched and says to ignore it`,
+  escalated: (row) => `${ruleOf(row)} matched and hands it straight to a human`,
+  no_match: (row) =>
+    list(row.record['candidates']).length === 0
+      ? 'no rule asks for an alert with these labels'
+      : 'no rule that came into question matched',
+  resolved: () => 'the alert is resolved; it ends its episode and is not matched against rules',
+  duplicate: (row) => `the alert was already decided in this episode${because(row)}`,
+  invalid: (row) => `nothing may be done about it${because(row)}`,
+  undecidable: (row) => `what the rules needed to know could not be found out${because(row)}`,
+};
+
+const isGuard = (reason: string): reason is GuardName => (GUARDS as readonly string[]).includes(reason);
+
+const whyOf = (row: Row): string => {
+  if (!isGuard(row.reason)) return WHY[row.reason](row);
+  const detail = text(refusalOf(row)?.['detail']);
+  return `${ruleOf(row)} ${asked(row)}, and the guard ${row.reason} held it${detail === '' ? '' : `: ${detail}`}`;
 };
 
 const changesFor = (row: Row, guards: Explanation['guards'], rules: Explanation['rules']): readonly string[] => {
@@ -129,19 +129,10 @@ const changesFor = (row: Row, guards: Explanation['guards'], rules: Explanation[
         ? rule.conditions.filter(({ result }) => result === false).map((condition) => `${rule.rule}: ${condition.text}`)
         : [`${rule.rule}: ${rule.error}`],
     );
-  switch (row.reason) {
-    case 'no_match':
-    case 'undecidable':
-      return unmet;
-    case 'invalid': {
-      const note = noteOf(row);
-      return note === '' ? [] : [note];
-    }
-    case 'shadow':
-      return ['the mode: recovery, the component, the rule or its rung is in shadow'];
-    default:
-      return [];
-  }
+  if (row.reason === 'no_match' || row.reason === 'undecidable') return unmet;
+  if (row.reason === 'shadow') return ['the mode: recovery, the component, the rule or its rung is in shadow'];
+  const note = noteOf(row);
+  return row.reason === 'invalid' && note !== '' ? [note] : [];
 };
 
 /** Comparisons in words, those under a `not` turned round. */
@@ -149,7 +140,7 @@ const leaves = (node: JsonObject, negated: boolean): readonly Condition[] => {
   for (const group of ['all', 'any'] as const) {
     if (Array.isArray(node[group])) return list(node[group]).flatMap((child) => leaves(object(child), negated));
   }
-  if (isObject(node['not'])) return leaves(node['not'] as JsonObject, !negated);
+  if (isObject(node['not'])) return leaves(object(node['not']), !negated);
   const result = typeof node['result'] === 'boolean' ? node['result'] !== negated : null;
   const actual = node['absent'] === true ? 'it is not there' : `it is ${JSON.stringify(node['actual'] ?? null)}`;
   const words = `${text(node['fact'])} ${negated ? 'not ' : ''}${text(node['operator'])} ${JSON.stringify(node['value'] ?? null)}`;

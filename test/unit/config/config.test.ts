@@ -3,7 +3,8 @@ import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { builtInConfig, defaultPolicy, glob, loadConfig } from '../../../src/config.ts';
+import { builtInConfig, defaultPolicy, loadConfig } from '../../../src/config.ts';
+import { glob } from '../../../src/config-files.ts';
 import type { Config } from '../../../src/config.ts';
 
 let folder = '';

@@ -72,7 +72,7 @@ describe('passwords', () => {
   it('C17 many wrong ones at once do not hold the thread', async () => {
     const authenticate = createAuthenticator(() => withUsers, systemClock);
     const guesses = await Promise.all(Array.from({ length: 20 }, (_, index) => basic(`ada:guess ${index}`)));
-    const answers = await Promise.all(guesses.map((guess) => authenticate(guess)));
+    const answers = await Promise.all(guesses.map(async (guess) => authenticate(guess)));
     expect(answers.filter((answer) => !answer.ok && answer.status === 503)).toHaveLength(16);
     expect(answers.some((answer) => answer.ok)).toBe(false);
   });

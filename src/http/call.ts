@@ -1,0 +1,23 @@
+// What a handler of the API is given and gives back.
+import type { Result } from '../base/failure.ts';
+import type { Desk } from '../port/desk.ts';
+import type { Principal } from './auth.ts';
+import type { FiguresContext } from './figures.ts';
+
+/** `query` and `body` have passed the route's schemas. */
+export type Call = {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, unknown>>;
+  readonly body: unknown;
+  readonly principal: Principal;
+};
+export type Reply = { readonly status?: number; readonly body: unknown };
+/** By the id of the route. */
+export type Handlers = Readonly<Record<string, (call: Call) => Promise<Reply> | Reply>>;
+
+export type ApiContext = FiguresContext & {
+  readonly desk: Desk;
+  readonly version: string;
+  /** Configuration, rules and runbooks anew; refused, the last good set stays. */
+  readonly reload: () => Promise<Result<unknown>>;
+};
