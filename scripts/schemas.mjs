@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 
 const SCHEMAS = [
+  { file: 'config.schema.json', module: 'config-schema.js', make: 'configJsonSchema' },
   { file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' },
   { file: 'runbook.schema.json', module: 'runbook/schema.js', make: 'runbookJsonSchema' },
 ];

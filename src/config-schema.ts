@@ -269,3 +269,7 @@ export const webSchema = z.strictObject({
     .max(1_000)
     .optional(),
 });
+
+/** For editors: `schemas/config.schema.json`. */
+export const configJsonSchema = (): Record<string, unknown> =>
+  z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' });

@@ -125,6 +125,14 @@ const recover = async ({ desk, loaded }: ApiContext, call: Call): Promise<Reply>
       mend: 'name one of them',
     });
   }
+  if (override.length > 0 && reason === '') {
+    throw new Refused({
+      status: 422,
+      title: TITLES[422] ?? '',
+      detail: 'Passing over a guard needs a reason.',
+      mend: 'say why in `reason`',
+    });
+  }
   const answer = await desk.recover({
     component,
     target: target ?? null,

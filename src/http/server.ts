@@ -59,6 +59,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 /** How often the two are looked after; Node's own 30 s would let a slow sender stay four times as long. */
 const CHECK_MS = 2_000;
+/** Longer than the 90 s for which Go's client keeps a connection it may use again, so that it is never closed under a post. */
+const KEEP_ALIVE_MS = 120_000;
 const LARGEST_HEADER = 16 * 1_024;
 const LARGEST_API_BODY = 64 * 1_024;
 const GRACE_MS = 5_000;
@@ -122,6 +124,7 @@ const createListener = (options: HttpOptions, listener: RequestListener): Server
     connectionsCheckingInterval: CHECK_MS,
     maxHeaderSize: LARGEST_HEADER,
     keepAlive: true,
+    keepAliveTimeout: KEEP_ALIVE_MS,
   };
   const tls = tlsOf(options);
   return tls === null

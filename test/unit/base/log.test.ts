@@ -13,8 +13,15 @@ const record = (run: (log: ReturnType<typeof createLog>) => void, secret?: strin
 
 describe('C9 log injection', () => {
   it.each([
-    ['a line end', 'a\nb'], ['a carriage return', 'a\rb'], ['an escape', '\u001b[2Ja'], ['a turn of direction', 'a\u202eb'], ['NUL', 'a\u0000b'], ['a CSI byte', '\u009b31m'],
-    ['fake JSON', '"}\n{"level":"error","msg":"forged"}'], ['a lone surrogate', '\ud800'], ['a line separator', 'a\u2028b'],
+    ['a line end', 'a\nb'],
+    ['a carriage return', 'a\rb'],
+    ['an escape', '\u001b[2Ja'],
+    ['a turn of direction', 'a\u202eb'],
+    ['NUL', 'a\u0000b'],
+    ['a CSI byte', '\u009b31m'],
+    ['fake JSON', '"}\n{"level":"error","msg":"forged"}'],
+    ['a lone surrogate', '\ud800'],
+    ['a line separator', 'a\u2028b'],
   ])('C9 %s in a label, a name or the message stays within its line', (_, hostile) => {
     const lines = record((log) => {
       log.info({ labels: { alertname: hostile, [hostile]: 'x' } }, hostile);
@@ -41,7 +48,19 @@ describe('C9 log injection', () => {
 
   it('C12 a registered secret is out of every field, in every form', () => {
     const secret = 'canary-secret-value';
-    const text = record((log) => log.error({ error: new Error(`failed with ${secret}`), url: `http://x/?q=${encodeURIComponent(secret)}`, base64: Buffer.from(secret).toString('base64'), password: 'other' }, secret), secret).join('');
+    const text = record(
+      (log) =>
+        log.error(
+          {
+            error: new Error(`failed with ${secret}`),
+            url: `http://x/?q=${encodeURIComponent(secret)}`,
+            base64: Buffer.from(secret).toString('base64'),
+            password: 'other',
+          },
+          secret,
+        ),
+      secret,
+    ).join('');
     expect(text).not.toContain(secret);
     expect(text).not.toContain(Buffer.from(secret).toString('base64'));
     expect(text).not.toContain('"other"');

@@ -99,6 +99,7 @@ export type Given = {
   readonly port: number;
   readonly store: Store;
   readonly engine: Engine;
+  readonly server: HttpServer;
   readonly metrics: Metrics;
   readonly registry: Registry;
   readonly logged: string[];
@@ -198,6 +199,7 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
     port,
     store,
     engine,
+    server,
     metrics,
     registry,
     logged,

@@ -8,14 +8,34 @@ import { binaryOf, itWith } from '../../support/requires.ts';
 
 const NOW = 1_790_000_000_000;
 const nothing: Collected = {
-  store: { undecided: 0, oldestUndecidedAt: null, outboxDepth: 2, approvalsWaiting: 1, openEpisodes: 0, inboxOpen: 0, bytes: 4_096 },
+  store: {
+    undecided: 0,
+    oldestUndecidedAt: null,
+    outboxDepth: 2,
+    approvalsWaiting: 1,
+    openEpisodes: 0,
+    inboxOpen: 0,
+    bytes: 4_096,
+  },
   halted: false,
   degraded: [],
-  components: [{ name: 'cache', disabled: false, attempts: [{ window: 3_600_000, used: 1, limit: 3 }], cooldownUntil: NOW + 1_000 }],
+  components: [
+    {
+      name: 'cache',
+      disabled: false,
+      attempts: [{ window: 3_600_000, used: 1, limit: 3 }],
+      cooldownUntil: NOW + 1_000,
+    },
+  ],
 };
 const make = (collect: () => Promise<Collected> = () => Promise.resolve(nothing)): Metrics => {
   const metrics = createMetrics({ registry: new Registry(), clock: { now: () => NOW }, version: '1.2.3', collect });
-  metrics.initialise({ components: [{ name: 'cache', strategies: ['reconnect'] }], rules: ['redis-down'], degradedModes: ['slow'], receivers: ['oncall'] });
+  metrics.initialise({
+    components: [{ name: 'cache', strategies: ['reconnect'] }],
+    rules: ['redis-down'],
+    degradedModes: ['slow'],
+    receivers: ['oncall'],
+  });
   return metrics;
 };
 const series = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -24,18 +44,25 @@ const ended = { component: 'cache', strategy: 'reconnect', fromAlertMs: 5_000, f
 describe('R20 the families that others depend on', () => {
   it('R20 counts attempts by result and times what was verified', async () => {
     const metrics = make();
-    for (const outcome of ['resolved', 'unresolved', 'stuck', 'withdrawn'] as const) metrics.telemetry.runEnded({ ...ended, outcome, ...(outcome === 'resolved' ? {} : { fromAlertMs: null, fromStartMs: null }) });
+    for (const outcome of ['resolved', 'unresolved', 'stuck', 'withdrawn'] as const)
+      metrics.telemetry.runEnded({
+        ...ended,
+        outcome,
+        ...(outcome === 'resolved' ? {} : { fromAlertMs: null, fromStartMs: null }),
+      });
     const lines = series(await metrics.text());
-    expect(lines).toEqual(expect.arrayContaining([
-      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="success"} 1',
-      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 2',
-      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="withdrawn"} 1',
-      'infra_recovery_success_total{component="cache",strategy="reconnect"} 1',
-      'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 1',
-      'amends_recovery_from_alert_seconds_sum{component="cache",strategy="reconnect"} 5',
-      'infra_recovery_cooldown_active{component="cache"} 1',
-      'infra_degraded_mode_active{mode="slow"} 0',
-    ]));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="success"} 1',
+        'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 2',
+        'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="withdrawn"} 1',
+        'infra_recovery_success_total{component="cache",strategy="reconnect"} 1',
+        'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 1',
+        'amends_recovery_from_alert_seconds_sum{component="cache",strategy="reconnect"} 5',
+        'infra_recovery_cooldown_active{component="cache"} 1',
+        'infra_degraded_mode_active{mode="slow"} 0',
+      ]),
+    );
   });
 
   it('a degraded mode goes up and comes down again', async () => {
@@ -51,17 +78,28 @@ describe('our own', () => {
   it('stand at zero before anything happens', async () => {
     const text = await make().text();
     for (const line of [
-      'amends_deliveries_total{result="unauthorized"} 0', 'amends_decisions_total{reason="cooldown",origin="delivery"} 0', 'amends_rule_decisions_total{rule="redis-down",verdict="held"} 0',
-      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 0', 'amends_notifications_total{receiver="oncall",result="dead"} 0',
-    ]) expect(text).toContain(line);
+      'amends_deliveries_total{result="unauthorized"} 0',
+      'amends_decisions_total{reason="cooldown",origin="delivery"} 0',
+      'amends_rule_decisions_total{rule="redis-down",verdict="held"} 0',
+      'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 0',
+      'amends_notifications_total{receiver="oncall",result="dead"} 0',
+    ])
+      expect(text).toContain(line);
   });
 
   it('tell what the store knows at each scrape, and that it does not answer', async () => {
     const lines = series(await make().text());
-    expect(lines).toEqual(expect.arrayContaining([
-      'amends_approvals_waiting 1', 'amends_outbox_depth 2', 'amends_attempts_used{component="cache",window="1h"} 1', 'amends_attempts_limit{component="cache",window="1h"} 3',
-      `amends_cooldown_end_timestamp_seconds{component="cache"} ${NOW / 1_000 + 1}`, 'amends_store_up 1', `amends_build_info{version="1.2.3",node="${process.version}"} 1`,
-    ]));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'amends_approvals_waiting 1',
+        'amends_outbox_depth 2',
+        'amends_attempts_used{component="cache",window="1h"} 1',
+        'amends_attempts_limit{component="cache",window="1h"} 3',
+        `amends_cooldown_end_timestamp_seconds{component="cache"} ${NOW / 1_000 + 1}`,
+        'amends_store_up 1',
+        `amends_build_info{version="1.2.3",node="${process.version}"} 1`,
+      ]),
+    );
     const down = await make(() => Promise.reject(new Error('disk full'))).text();
     expect(down).toContain('amends_store_up 0');
     expect(down).toContain('amends_deliveries_total');
@@ -69,12 +107,18 @@ describe('our own', () => {
 
   it('export what a probe found: numbers and truths, not texts', async () => {
     const metrics = make();
-    metrics.telemetry.probe({ name: 'db', component: 'shop', target: 'orders' }, { success: false, ms: 12, at: NOW, outputs: { exists: true, wal_bytes: 5, layer: 'integrity', odd: Number.NaN } });
+    metrics.telemetry.probe(
+      { name: 'db', component: 'shop', target: 'orders' },
+      { success: false, ms: 12, at: NOW, outputs: { exists: true, wal_bytes: 5, layer: 'integrity', odd: Number.NaN } },
+    );
     const lines = series(await metrics.text()).filter((line) => line.startsWith('amends_probe'));
     const labels = 'probe="db",component="shop",target="orders"';
     expect(lines).toEqual([
-      `amends_probe_success{${labels}} 0`, `amends_probe_duration_seconds{${labels}} 0.012`, `amends_probe_last_run_timestamp_seconds{${labels}} ${NOW / 1_000}`,
-      `amends_probe_output{${labels},output="exists"} 1`, `amends_probe_output{${labels},output="wal_bytes"} 5`,
+      `amends_probe_success{${labels}} 0`,
+      `amends_probe_duration_seconds{${labels}} 0.012`,
+      `amends_probe_last_run_timestamp_seconds{${labels}} ${NOW / 1_000}`,
+      `amends_probe_output{${labels},output="exists"} 1`,
+      `amends_probe_output{${labels},output="wal_bytes"} 5`,
     ]);
   });
 });
@@ -107,11 +151,18 @@ itWith('promtool')('promtool finds nothing to say about any of them', async () =
   const metrics = make();
   metrics.telemetry.runEnded({ ...ended, outcome: 'resolved' });
   metrics.telemetry.step('redis.ping', 'succeeded', 3);
-  metrics.telemetry.probe({ name: 'db', component: 'shop', target: 'orders' }, { success: true, ms: 1, at: NOW, outputs: { ok: true } });
+  metrics.telemetry.probe(
+    { name: 'db', component: 'shop', target: 'orders' },
+    { success: true, ms: 1, at: NOW, outputs: { ok: true } },
+  );
   metrics.telemetry.delivery('accepted', NOW);
   metrics.telemetry.watchdog(NOW);
   metrics.reloaded(true);
   metrics.request('/metrics', 200);
-  const said = execFileSync(binaryOf('promtool') ?? 'promtool', ['check', 'metrics'], { input: await metrics.text(), encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
+  const said = execFileSync(binaryOf('promtool') ?? 'promtool', ['check', 'metrics'], {
+    input: await metrics.text(),
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   expect(said).toBe('');
 });
