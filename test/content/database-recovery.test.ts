@@ -75,15 +75,18 @@ const hold = async (
 const gone = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null;
 const damaged = (): readonly string[] => readdirSync(files.backups).filter((name) => name.endsWith('.damaged'));
 
-/** The newest run with the outputs of its steps by key. */
+/** The newest run with the outputs of its steps by key. A first one that was verified took less than a minute from its alert. */
 const newest = async (): Promise<{
   run: Awaited<ReturnType<typeof amends.list<'runs'>>>[number];
   outputs: (step: string) => JsonObject;
   path: readonly string[];
 }> => {
-  const run = (await amends.list('runs')).toSorted((left, right) => right.createdAt - left.createdAt)[0];
+  const runs = (await amends.list('runs')).toSorted((left, right) => right.createdAt - left.createdAt);
+  const [run] = runs;
   if (run === undefined) throw new Error(`no run; decisions: ${JSON.stringify(await amends.list('decisions'))}`);
   const events = (await amends.store.run(run.id))?.events.map(({ event }) => event) ?? [];
+  if (runs.length === 1 && run.verifiedAt !== null)
+    expect(run.verifiedAt - (run.alertStartedAt ?? run.createdAt)).toBeLessThan(60_000);
   return {
     run,
     path: events.flatMap((event) =>
@@ -101,7 +104,7 @@ const newest = async (): Promise<{
 };
 
 describe('a missing database', () => {
-  it('D2 D7 is restored from the newest backup that passes its check, with evidence and times on record', async () => {
+  it('D2 D7 D8 is restored from the newest backup that passes its check, with evidence and times on record', async () => {
     await begin();
     backUp('01');
     addOrders(files.path, 10);
@@ -162,7 +165,7 @@ describe('a damaged database', () => {
   it.each([
     ['whose header is gone', breakHeader],
     ['whose integrity check fails', breakPages],
-  ])('D3 D7 %s is replaced by the newest backup that passes, and kept as it was', async (_what, damage) => {
+  ])('D3 D7 D8 %s is replaced by the newest backup that passes, and kept as it was', async (_what, damage) => {
     await begin();
     backUp('01');
     damage(files.path);
@@ -227,7 +230,7 @@ describe('a locked database', () => {
     ['delete', 'write', false],
     ['delete', 'exclusive', false],
   ] as const)(
-    'D4 in mode %s, held by a declared process (%s; ignores TERM: %s), is let go of and loses nothing',
+    'D4 D8 in mode %s, held by a declared process (%s; ignores TERM: %s), is let go of and loses nothing',
     async (mode, does, ignoreTerm) => {
       await begin(mode);
       const holder = await hold(does, 'lock-holder', ignoreTerm);
@@ -280,7 +283,7 @@ describe('a locked database', () => {
 });
 
 describe('a database that does not answer', () => {
-  it('D5 is looked at again after 1 s, 2 s and 4 s, and is recovered by the first look that succeeds', async () => {
+  it('D5 D8 is looked at again after 1 s, 2 s and 4 s, and is recovered by the first look that succeeds', async () => {
     await begin('delete');
     const holder = await hold('exclusive', 'short-job');
     const fired = fire('DatabaseTimeout');
@@ -318,7 +321,7 @@ describe('a database that does not answer', () => {
 });
 
 describe('a large WAL', () => {
-  it('D6 D7 is written into the database and cut down to nothing, after a backup', async () => {
+  it('D6 D7 D8 is written into the database and cut down to nothing, after a backup', async () => {
     await begin('wal');
     await hold('open', 'shop-app');
     addOrders(files.path, 20_000);
@@ -343,4 +346,36 @@ describe('a large WAL', () => {
     expect(JSON.stringify(outputs('before/holders'))).toContain('report');
     expect(countOrders(files.path)).toBe(1_500);
   }, 60_000);
+});
+
+describe('by hand', () => {
+  it.each([
+    ['database_missing', 'restore-backup'],
+    ['database_corrupt', 'restore-backup'],
+    ['database_locked', 'release-lock'],
+    ['database_timeout', 'retry-connection'],
+    ['wal_too_large', 'checkpoint-wal'],
+  ])(
+    'the failure type %s is decided by the rules as %s, which leaves a sound database as it is',
+    async (failureType, strategy) => {
+      await begin();
+      backUp('01');
+      const answer = await amends.engine.desk.recover({
+        component: 'shop-db',
+        target: null,
+        strategy: null,
+        failureType,
+        inputs: {},
+        context: {},
+        requireApproval: false,
+        overrideCooldown: false,
+        reason: 'a drill',
+        by: 'ann',
+      });
+      expect(answer).toMatchObject({ ok: true, value: { reason: 'admitted' } });
+      await amends.settle();
+      expect((await newest()).run).toMatchObject({ strategy, outcome: 'resolved' });
+      expect(countOrders(files.path)).toBe(500);
+    },
+  );
 });
