@@ -55,7 +55,7 @@ export const parseMatchers = (text: string): Result<readonly Matcher[]> => {
 };
 
 /** A missing label is the empty text, as in Alertmanager; expressions are anchored at both ends. */
-export const createMatcher = (label: string, operator: Matcher['operator'], value: string): Result<Matcher> => {
+const createMatcher = (label: string, operator: Matcher['operator'], value: string): Result<Matcher> => {
   const make = (matches: (candidate: string) => boolean): Result<Matcher> => ok({ label, operator, value, matches });
   if (operator === '=') return make((candidate) => candidate === value);
   if (operator === '!=') return make((candidate) => candidate !== value);

@@ -31,7 +31,7 @@ import type { Notifier } from '../../../src/port/notifier.ts';
 import type { Rows, Store } from '../../../src/port/store.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 
-export const CONFIG = `
+const CONFIG = `
 recovery: { mode: approve }
 components:
   cache: { match: ['job="redis-cache"'], inventory: { static: [a, b] }, allow: { actions: ["degrade.*", "sqlite.*"] } }
