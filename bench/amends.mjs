@@ -43,7 +43,12 @@ export async function startAmends(files, flags = []) {
   let log = '';
   child.stderr.on('data', (chunk) => (log = `${log}${chunk}`.slice(-8_192)));
   let ended = false;
-  const exit = new Promise((resolve) => child.once('exit', (code) => resolve((ended = true) && code)));
+  const exit = new Promise((resolve) => {
+    child.once('exit', () => {
+      ended = true;
+      resolve();
+    });
+  });
   const url = `http://127.0.0.1:${port}`;
   const stop = async () => {
     child.kill('SIGTERM');

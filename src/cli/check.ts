@@ -51,9 +51,9 @@ const look = async (settings: Settings): Promise<Look> => {
     import('../catalog.ts'),
     import('../config.ts'),
   ]);
-  const { loadConfig, loadWebConfig, builtInConfig, diskReaders } = configuration;
+  const { loadConfig, loadWebConfig, builtInConfig } = configuration;
   const web = settings.webConfigFile === null ? null : await loadWebConfig(settings.webConfigFile);
-  const config = await loadConfig(settings.configFile, diskReaders, settings.recoveryMode);
+  const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
   // A broken configuration must not hide what is wrong with the rules: those are read with the defaults then.
   const used = config.ok ? config.value : builtInConfig(dirname(settings.configFile), settings.recoveryMode);
   const folderFound =

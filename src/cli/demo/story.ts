@@ -25,6 +25,7 @@ const QUIET_EVENTS: ReadonlySet<string> = new Set([
   'admitted',
   'claimed',
   'started',
+  'undo_started',
   'verify_started',
   'aftermath_ended',
 ]);
