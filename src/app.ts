@@ -27,6 +27,7 @@ import type { Fact, Facts } from './port/fact.ts';
 import { loadByName } from './port/loader.ts';
 import type { Notifier, Notifiers } from './port/notifier.ts';
 import type { Store } from './port/store.ts';
+import { createSources } from './sources/sources.ts';
 import { StoreRefused } from './store/refused.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
@@ -144,6 +145,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     log,
     redactor,
     spawner,
+    sources: createSources(() => loaded.config),
     telemetry: metrics.telemetry,
     halt,
     owner,

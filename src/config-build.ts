@@ -33,6 +33,21 @@ export const defaultPolicy: Policy = {
   resolveHold: 15 * MINUTE,
   episodeTtl: DAY,
   approval: { remind: 5 * MINUTE, escalate: 10 * MINUTE, expires: 30 * MINUTE },
+  breaker: { failures: 3, trials: [HOUR, 4 * HOUR, DAY] },
+  storm: {
+    share: 0.2,
+    min: 3,
+    max: 10,
+    window: 5 * MINUTE,
+    components: 4,
+    componentsWindow: 2 * MINUTE,
+    gather: 15 * SECOND,
+  },
+  maintenance: [],
+  minHealthy: null,
+  domain: null,
+  fleet: null,
+  promotion: { successes: 20, share: 0.95 },
 };
 
 /** Lays what is written over what is inherited: member by member, lists as a whole. `report` gets what contradicts itself. */
@@ -90,6 +105,24 @@ export const inherit = (
       escalate: given.approval?.escalate ?? above.approval.escalate,
       expires: given.approval?.expires ?? above.approval.expires,
     },
+    breaker: {
+      failures: given.breaker?.failures ?? above.breaker.failures,
+      trials: given.breaker?.trials ?? above.breaker.trials,
+    },
+    storm: {
+      share: given.storm?.share === undefined ? above.storm.share : Number(given.storm.share.replace('%', '')) / 100,
+      min: given.storm?.min ?? above.storm.min,
+      max: given.storm?.max ?? above.storm.max,
+      window: given.storm?.window ?? above.storm.window,
+      components: given.storm?.components ?? above.storm.components,
+      componentsWindow: given.storm?.components_window ?? above.storm.componentsWindow,
+      gather: given.storm?.gather ?? above.storm.gather,
+    },
+    maintenance: above.maintenance,
+    minHealthy: above.minHealthy,
+    domain: above.domain,
+    fleet: above.fleet,
+    promotion: above.promotion,
   };
 };
 

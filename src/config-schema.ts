@@ -174,7 +174,7 @@ export const configSchema = z.strictObject({
   rule_files: z.array(text()).max(100).optional(),
   runbook_files: z.array(text()).max(100).optional(),
   alertmanagers: z
-    .array(z.strictObject({ url: httpUrl }))
+    .array(z.strictObject({ url: httpUrl, sources: z.array(name).min(1).max(100).optional() }))
     .max(16)
     .optional(),
   prometheus: z.strictObject({ url: httpUrl }).optional(),

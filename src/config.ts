@@ -57,7 +57,8 @@ export type Config = {
   readonly folder: string;
   readonly ruleFiles: readonly string[];
   readonly runbookFiles: readonly string[];
-  readonly alertmanagers: ReadonlyArray<{ readonly url: string }>;
+  /** `sources` are those of the credentials whose alerts it can be asked about. */
+  readonly alertmanagers: ReadonlyArray<{ readonly url: string; readonly sources: readonly string[] }>;
   readonly prometheus: { readonly url: string } | null;
   /** `recovery`, which every component inherits from. */
   readonly recovery: Policy;
@@ -308,7 +309,7 @@ const assemble = (
   folder,
   ruleFiles: shape.rule_files ?? (file === null ? [] : ['rules/**/*.json']),
   runbookFiles: shape.runbook_files ?? (file === null ? [] : ['runbooks/**/*.yaml']),
-  alertmanagers: shape.alertmanagers ?? [],
+  alertmanagers: (shape.alertmanagers ?? []).map(({ url, sources = ['alertmanager'] }) => ({ url, sources })),
   prometheus: shape.prometheus ?? null,
   recovery,
   components,

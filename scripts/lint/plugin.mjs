@@ -12,7 +12,7 @@ const order = [
   { parts: ['rule', 'runbook'], strangers: true },
   { parts: ['run'] },
   { parts: ['port'] },
-  { parts: ['store', 'actions', 'facts', 'notifiers'], strangers: true, only: 'app' },
+  { parts: ['store', 'actions', 'facts', 'notifiers', 'sources'], strangers: true, only: 'app' },
   { parts: ['catalog', 'metrics', 'config'] },
   { parts: ['engine'] },
   { parts: ['replay'] },

@@ -8,6 +8,7 @@ import type { Config } from '../config.ts';
 import type { Actions, Spawner } from '../port/action.ts';
 import type { Facts } from '../port/fact.ts';
 import type { Notifiers } from '../port/notifier.ts';
+import type { Sources } from '../port/sources.ts';
 import type { Store } from '../port/store.ts';
 import type { Telemetry } from '../port/telemetry.ts';
 import type { HaltFile } from './halt-file.ts';
@@ -25,6 +26,7 @@ export type EngineContext = {
   readonly facts: Facts;
   readonly notifiers: Notifiers;
   readonly spawner: Spawner;
+  readonly sources: Sources;
   readonly telemetry: Telemetry;
   readonly halt: HaltFile;
   /** Names this worker in leases and markers. */

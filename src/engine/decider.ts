@@ -59,7 +59,9 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
 
   const decideDelivery = async (kept: Kept): Promise<void> => {
     const episodes = await store.episodesById(
-      kept.received.filter((entry) => entry.change === 'repeated').flatMap((entry) => entry.episodeId ?? []),
+      kept.received
+        .filter((entry) => entry.change === 'repeated' || entry.change === 'reopened')
+        .flatMap((entry) => entry.episodeId ?? []),
     );
     await decideEntries(
       kept,
@@ -87,6 +89,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
         source: first.source,
         receivedAt: first.receivedAt,
         groupSize: entries.length + (parsed.ok ? parsed.value.truncatedAlerts : 0),
+        truncated: parsed.ok ? parsed.value.truncatedAlerts : 0,
       };
       const episodes = await store.episodesById(alerts.flatMap((alert) => alert.episodeId ?? []));
       await decideEntries(
@@ -152,9 +155,18 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
       }
       return plain(context, base, 'resolved', {});
     }
+    const episode = received.episodeId === null ? undefined : episodes.get(received.episodeId);
+    if (episode?.exhausted === true)
+      return plain(context, base, 'duplicate', { note: 'nothing automatic is left in this episode: a human has it' });
     if (received.change === 'repeated' && !worthAnotherLook(received, episodes))
       return plain(context, base, 'duplicate', {});
-    return evaluateAlert(context, { alert, source: kept.source, groupSize: kept.groupSize, ...base });
+    return evaluateAlert(context, {
+      alert,
+      source: kept.source,
+      groupSize: kept.groupSize,
+      truncated: kept.truncated,
+      ...base,
+    });
   };
 
   /** The rules changed since it was decided, and nothing was done about it yet. */
@@ -222,7 +234,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
         continue;
       }
       const subject = subjectAgain(one.request, kept);
-      next.push(subject === null ? one : await evaluateAlert(context, subject));
+      next.push(subject === null ? one : await evaluateAlert(context, subject, true));
     }
     return next;
   };
@@ -273,7 +285,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
       loop.wake();
     },
     async decideNow(subject) {
-      let evaluated = await evaluateAlert(context, subject);
+      let evaluated = await evaluateAlert(context, subject, true);
       for (let round = 0; ; round += 1) {
         const [decided] = await store.decide([evaluated.request], clock.now(), admitter(context));
         if (decided?.type === 'decided') {
@@ -281,7 +293,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
           return { request: evaluated.request, decided };
         }
         if (round >= MOST_REDECISIONS) throw new Error('the history of the component changed during each of the tries');
-        evaluated = await evaluateAlert(context, subject);
+        evaluated = await evaluateAlert(context, subject, true);
       }
     },
   };
@@ -301,6 +313,7 @@ export const admitter =
       episodeId: request.episodeId,
       override,
       haltFile: context.halt.reason(),
+      present: wish.present,
       runId: context.ids.next(),
       attemptId: context.ids.next(),
       inboxId: context.ids.next(),
@@ -375,6 +388,7 @@ const subjectOf = (episode: EpisodeRow): Subject => ({
   alert: firing(episode.labels, episode.annotations, episode.startsAt),
   source: episode.source,
   groupSize: 1,
+  truncated: 0,
   origin: 'retry',
   caller: null,
   alertId: null,
@@ -396,6 +410,7 @@ const subjectAgain = (request: DecisionRequest, kept: Omit<Kept, 'entries' | 're
     alert: firing(record.labels, record.annotations ?? {}, record.starts_at ?? request.at),
     source: record.source ?? kept?.source ?? '',
     groupSize: record.group_size ?? 1,
+    truncated: kept?.truncated ?? 0,
     origin: request.origin,
     caller: request.caller,
     alertId: request.alertId,

@@ -18,6 +18,7 @@ import { admitter } from './decider.ts';
 import type { Decider } from './decider.ts';
 import { historyQueryOf } from './evaluate.ts';
 import { makePlan } from './planner.ts';
+import { askPresent } from './present.ts';
 import type { Addition } from './record.ts';
 import { record } from './record.ts';
 import { endNow } from './withdraw.ts';
@@ -220,7 +221,7 @@ const recover = async (context: EngineContext, wakes: Wakes, request: RecoverReq
   if (request.strategy === null) return recoverByType(context, wakes, request, component, target);
   const plan = manualPlan(context, request, component, target, request.strategy);
   if (!plan.ok) return no(422, plan.problems.map((problem) => problem.message).join('; '));
-  const wish = { plan: plan.value, ledger: 'live' } as const;
+  const wish = { plan: plan.value, ledger: 'live', present: await askPresent(context, plan.value) } as const;
   const decision: DecisionRequest = {
     id: context.ids.next(),
     at: context.clock.now(),
@@ -299,6 +300,7 @@ const manualPlan = (
     component,
     target,
     alert: null,
+    source: 'manual',
     runbook,
     given: request.inputs,
     rule: null,
@@ -338,6 +340,7 @@ const recoverByType = async (
     },
     source: 'manual',
     groupSize: 1,
+    truncated: 0,
     origin: 'manual',
     caller: request.by,
     alertId: null,

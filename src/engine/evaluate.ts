@@ -12,17 +12,21 @@ import type { Rule } from '../rule/rule.ts';
 import type { Ledger } from '../run/history.ts';
 import { longestWindow } from '../run/guards.ts';
 import { nextRung } from '../run/ladder.ts';
+import { NOT_ASKED } from '../run/present.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
 import type { Severity } from '../runbook/runbook.ts';
 import type { EngineContext, Loaded } from './context.ts';
 import { remember } from './intake.ts';
 import { effectiveMode, makePlan } from './planner.ts';
+import { askPresent } from './present.ts';
 
 export type Subject = {
   readonly alert: Alert;
   readonly source: string;
   readonly groupSize: number;
+  /** Alerts of its group that Alertmanager left out. */
+  readonly truncated: number;
   readonly origin: Origin;
   readonly caller: string | null;
   readonly alertId: string | null;
@@ -44,7 +48,27 @@ const DAY_MS = 24 * 3_600_000;
 const selectorOf = remember((loaded: Loaded) => createSelector(loaded.config.components));
 const noHistory: Snapshot = { version: 0, attempts: [], firingTargets: 0, degraded: [] };
 
-export const evaluateAlert = async (context: EngineContext, subject: Subject): Promise<Evaluated> => {
+/** `ask`: what is true right now is asked too, because the admission said that it depends on it. */
+export const evaluateAlert = async (context: EngineContext, subject: Subject, ask = false): Promise<Evaluated> => {
+  const evaluated = await evaluateRules(context, subject);
+  if (!ask) return evaluated;
+  const { request } = evaluated;
+  const wishes = await Promise.all(
+    request.wishes.map(async (wish) =>
+      wish.present === null ? { ...wish, present: await askPresent(context, wish.plan, subject.truncated) } : wish,
+    ),
+  );
+  return {
+    ...evaluated,
+    request: {
+      ...request,
+      wishes,
+      record: { ...request.record, present: wishes.map(({ present }) => present as unknown as JsonObject) },
+    },
+  };
+};
+
+const evaluateRules = async (context: EngineContext, subject: Subject): Promise<Evaluated> => {
   const loaded = context.loaded();
   const now = context.clock.now();
   const selection = selectorOf(loaded)(subject.alert.labels);
@@ -196,6 +220,7 @@ const wishOf = (from: Settling, rule: Rule, asked: Ledger): Wish | NoWish => {
     component,
     target: selection.target,
     alert: subject.alert,
+    source: subject.source,
     runbook: step?.runbook ?? '',
     given: step?.with ?? {},
     rule,
@@ -204,8 +229,17 @@ const wishOf = (from: Settling, rule: Rule, asked: Ledger): Wish | NoWish => {
     manual: null,
   });
   if (!plan.ok) return { problem: plan.problems.map((problem) => problem.message).join('; '), reason: 'invalid' };
-  return { plan: plan.value, ledger: ledger === 'live' && mode === 'shadow' ? 'shadow' : ledger };
+  const counted = ledger === 'live' && mode === 'shadow' ? 'shadow' : ledger;
+  // What would only have been done in shadow is nobody's business outside.
+  return {
+    plan: plan.value,
+    ledger: counted,
+    present: counted === 'live' && needsAsking(loaded, component) ? null : NOT_ASKED,
+  };
 };
+
+const needsAsking = ({ config }: Loaded, { policy }: ConfiguredComponent): boolean =>
+  config.alertmanagers.length > 0 || policy.minHealthy !== null;
 
 /** In shadow the plan says what live would have done: ask, or act. */
 const wouldBe = (mode: Plan['mode'], rule: Rule, rung: number): Plan['mode'] => {
@@ -217,13 +251,21 @@ type Plan = Wish['plan'];
 export const historyQueryOf = (wish: Wish, episodeId: string | null): HistoryQuery => ({
   component: wish.plan.component.name,
   kind: wish.plan.component.kind,
+  strategy: wish.plan.runbook.strategy,
+  stormWindow: wish.plan.policy.storm.window,
+  componentsWindow: wish.plan.policy.storm.componentsWindow,
   target: wish.plan.target.name,
   rule: wish.plan.rule,
   episodeId,
   ledger: wish.ledger,
   window: Math.max(
     DAY_MS,
-    longestWindow(wish.plan.policy.attempts, wish.plan.policy.budget, wish.plan.limits.attempts),
+    longestWindow(
+      wish.plan.policy.attempts,
+      wish.plan.policy.budget,
+      wish.plan.limits.attempts,
+      wish.plan.policy.fleet?.attempts ?? [],
+    ),
   ),
 });
 

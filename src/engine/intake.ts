@@ -19,6 +19,7 @@ export type Kept = {
   readonly source: string;
   readonly receivedAt: number;
   readonly groupSize: number;
+  readonly truncated: number;
   readonly entries: readonly Entry[];
   readonly received: readonly Received[];
 };
@@ -100,7 +101,14 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
       const submission = await new Promise<Submission>((resolve, reject) => {
         queue.push({
           delivery,
-          kept: { deliveryId: delivery.id, source, receivedAt: now, groupSize: delivery.groupSize, entries },
+          kept: {
+            deliveryId: delivery.id,
+            source,
+            receivedAt: now,
+            groupSize: delivery.groupSize,
+            truncated: truncatedAlerts,
+            entries,
+          },
           bytes: body.length,
           resolve,
           reject,

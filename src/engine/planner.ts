@@ -19,6 +19,7 @@ export type PlanRequest = {
   readonly component: ConfiguredComponent;
   readonly target: Target;
   readonly alert: Pick<Alert, 'labels' | 'annotations' | 'startsAt'> | null;
+  readonly source: string;
   readonly runbook: string;
   readonly given: JsonObject;
   readonly rule: Rule | null;
@@ -48,7 +49,11 @@ export const makePlan = (request: PlanRequest): Result<Plan> => {
       allowedActions: component.allowedActions,
     },
     target: { name: target.name, connect: connect.value, labels: target.labels },
-    alert: alert === null ? null : { labels: alert.labels, annotations: alert.annotations, startsAt: alert.startsAt },
+    alert:
+      alert === null
+        ? null
+        : { labels: alert.labels, annotations: alert.annotations, startsAt: alert.startsAt, source: request.source },
+    confirmable: isConfirmable(loaded, request.source),
     rule: rule?.name ?? null,
     rung: request.rung,
     rungs: Math.max(1, rule?.ladder.length ?? 1),
@@ -56,9 +61,15 @@ export const makePlan = (request: PlanRequest): Result<Plan> => {
     manual: request.manual,
     digests: { rule: rule?.digest ?? null, runbook: runbook.digest, config: loaded.config.digest },
     policy: component.policy,
+    inventorySize: component.targets.size,
+    domain: component.policy.domain === null ? null : (target.labels[component.policy.domain] ?? ''),
     limits: rule?.limits ?? NO_LIMITS,
   });
 };
+
+/** Without any Alertmanager there is nobody to ask, and the guard is off. */
+const isConfirmable = ({ config }: Loaded, source: string): boolean =>
+  config.alertmanagers.length === 0 || config.alertmanagers.some(({ sources }) => sources.includes(source));
 
 /** A rule's `with` may name labels, annotations, the target and the component. */
 const fillGiven = ({ given, alert, target, component }: PlanRequest): Result<JsonObject> => {

@@ -3,6 +3,7 @@ import type { FailureKind } from '../base/failure.ts';
 import { LeaseLost } from '../base/failure.ts';
 import type { RunEvent } from '../run/events.ts';
 import { conclude, judgeEnd } from '../run/conclusion.ts';
+import type { Moment, Verdict } from '../run/guards.ts';
 import { firstRefusal, verdictsOf } from '../run/guards.ts';
 import type { Command } from '../run/next.ts';
 import type { EvaluateCondition } from '../run/next.ts';
@@ -11,7 +12,10 @@ import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
 import { fold, workedMs } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
-import { planDigest } from '../run/admission.ts';
+import { pageBlind, planDigest } from '../run/admission.ts';
+import type { Present } from '../run/present.ts';
+import { NOT_ASKED } from '../run/present.ts';
+import { askPresent } from './present.ts';
 import { formatDuration } from '../base/duration.ts';
 import { evaluatorOf } from '../runbook/expression.ts';
 import type { ActionStep } from '../runbook/runbook.ts';
@@ -39,6 +43,8 @@ const LEASE_MS = 30_000;
 const RENEW_MS = 10_000;
 const POLL_MS = 1_000;
 const HELD_MS = 1_000;
+/** A guard's word about the outside is good for this long. */
+const ASK_AGAIN_MS = 15_000;
 
 /** A run that one worker drives. */
 type Drive = {
@@ -49,6 +55,8 @@ type Drive = {
   lease: Lease;
   state: RunState;
   readonly stop: AbortController;
+  /** When the outside was last asked whether this is still wanted; monotonic milliseconds. */
+  askedAt: number;
 };
 
 export const createRunner = (context: EngineContext, onRunEnded: (view: RunView, state: RunState) => void): Runner => {
@@ -71,6 +79,7 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunView,
       lease: claimed.lease,
       state: fold(view.plan, view.events),
       stop,
+      askedAt: Number.NEGATIVE_INFINITY,
     };
     stops.set(drive.runId, stop);
     const done = work(context, drive, () => draining, onRunEnded)
@@ -289,13 +298,22 @@ export const concluding = (
   nextId: () => context.ids.next(),
 });
 
-const startVerdict = (context: EngineContext, view: RunView, state: RunState): ReturnType<typeof firstRefusal> =>
+/** The guards once more: time has passed since they were asked. */
+const verdictAt = (
+  context: EngineContext,
+  moment: Moment,
+  view: RunView,
+  state: RunState,
+  present: Present,
+): Verdict | null =>
   firstRefusal(
     verdictsOf({
       plan: view.plan,
       history: view.history,
-      moment: 'start',
+      moment,
       asking: false,
+      approved: state.approved,
+      present,
       self: view.run.id,
       releasedAt: state.releasedAt,
       override: new Set(),
@@ -303,29 +321,40 @@ const startVerdict = (context: EngineContext, view: RunView, state: RunState): R
     }),
   );
 
-/** The guards once more, right before anything begins: time has passed since admission. */
 const start = async (context: EngineContext, drive: Drive): Promise<boolean> => {
   let goOn = true;
+  const present = await askPresent(context, drive.plan);
   const recorded = await append(context, drive, (view, state) => {
-    const refusal = startVerdict(context, view, state);
+    const refusal = verdictAt(context, 'start', view, state, present);
     if (refusal === null) return { events: [{ type: 'started' }], writes: [] };
     goOn = false;
-    if (refusal.guard === 'halted' || refusal.guard === 'concurrency') {
+    if (waitsForBetter(refusal)) {
       return {
         events: [{ type: 'parked', why: refusal.detail, notBefore: view.now + HELD_MS }],
-        writes: [],
+        writes: pageBlind(
+          { plan: view.plan, episodeId: view.run.episodeId, inboxId: context.ids.next(), notifyId: context.ids.next() },
+          refusal,
+        ),
         release: true,
       };
     }
-    const cause = refusal.guard === 'stale' ? 'stale' : 'cancelled';
+    const cause = refusal.guard === 'unconfirmed' ? 'resolved' : 'stale';
     return {
       ...conclude(concluding(context, view, state), 'withdrawn', cause, `${refusal.guard}: ${refusal.detail}`),
       release: true,
     };
   });
+  drive.askedAt = context.clock.monotonic();
   if (goOn && recorded !== null) context.telemetry.runStarted(drive.plan.component.name, drive.plan.runbook.strategy);
   return goOn;
 };
+
+/** What may be over in a moment is waited for, until it is stale; everything else withdraws the run, to be decided anew. */
+const waitsForBetter = ({ guard, inputs }: Verdict): boolean =>
+  guard === 'halted' ||
+  guard === 'concurrency' ||
+  (guard === 'unconfirmed' && inputs['state'] === 'unreachable') ||
+  (guard === 'unhealthy' && inputs['state'] === 'unknown');
 
 const remaining = (drive: Drive, now: number): number =>
   Math.max(1, drive.plan.runbook.timeout - workedMs(drive.state, now));
@@ -349,21 +378,28 @@ const runStep = async (
     return true;
   }
   let held: string | null = null;
+  const forward = step.effect !== 'read' && drive.state.undoing === null && drive.state.outcome === null;
+  const waited = context.clock.monotonic() - drive.askedAt > ASK_AGAIN_MS;
+  const present = forward && waited ? await askPresent(context, drive.plan) : NOT_ASKED;
+  if (forward && waited) drive.askedAt = context.clock.monotonic();
   await append(context, drive, (view, state) => {
-    held =
-      context.halt.reason() ??
-      (view.history.halt.on ? `halted by ${view.history.halt.by}: ${view.history.halt.reason}` : null);
-    if (held !== null)
-      return { events: [{ type: 'parked', why: held, notBefore: view.now + HELD_MS }], writes: [], release: true };
-    const disabled = view.history.componentDisabled ?? view.history.ruleDisabled;
-    const stops =
-      disabled !== null &&
-      (disabled.until === null || disabled.until > view.now) &&
-      state.stop === null &&
-      state.undoing === null &&
-      step.effect !== 'read';
-    if (stops)
-      return { events: [{ type: 'stop_requested', by: disabled.by, why: `disabled: ${disabled.reason}` }], writes: [] };
+    const refusal = verdictAt(context, 'step', view, state, present);
+    if (refusal?.guard === 'halted' || (forward && refusal !== null && waitsForBetter(refusal))) {
+      held = refusal.detail;
+      drive.askedAt = Number.NEGATIVE_INFINITY;
+      return {
+        events: [{ type: 'parked', why: held, notBefore: view.now + HELD_MS }],
+        writes: pageBlind(
+          { plan: view.plan, episodeId: view.run.episodeId, inboxId: context.ids.next(), notifyId: context.ids.next() },
+          refusal,
+        ),
+        release: true,
+      };
+    }
+    if (forward && refusal !== null && state.stop === null) {
+      const why = refusal.guard === 'unconfirmed' ? 'resolved' : `${refusal.guard}: ${refusal.detail}`;
+      return { events: [{ type: 'stop_requested', by: 'amends', why }], writes: [] };
+    }
     // A stop or a resolution may have been written since the command was made.
     const fresh = next(view.plan, state, view.now, drive.evaluate);
     if (fresh.do !== 'step' || fresh.key !== key) return { events: [], writes: [] };

@@ -8,6 +8,7 @@ import type { Verdict } from '../run/guards.ts';
 import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from '../run/events.ts';
 import type { Attempt, Disabled, Halt, History, Ledger } from '../run/history.ts';
 import type { Plan } from '../run/plan.ts';
+import type { Present } from '../run/present.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
 import type { InboxKind, Write } from '../run/writes.ts';
 
@@ -94,15 +95,23 @@ export type Snapshot = {
 export type SnapshotQuery = { readonly component: string | null; readonly since: number };
 
 /** One rule's wish to act; the wishes of shadow rules come first, the winner's last. */
-export type Wish = { readonly plan: Plan; readonly ledger: Ledger };
+export type Wish = {
+  readonly plan: Plan;
+  readonly ledger: Ledger;
+  /** Null: not asked yet; admission says when it has to be. */ readonly present: Present | null;
+};
 
 export type HistoryQuery = {
   readonly component: string;
   readonly kind: string;
   readonly target: string;
   readonly rule: string | null;
+  readonly strategy: string;
   readonly episodeId: string | null;
   readonly ledger: Ledger;
+  /** How far back it is asked what began to fire, milliseconds. */
+  readonly stormWindow: number;
+  readonly componentsWindow: number;
   /** How far back attempts and budget are needed, milliseconds. */
   readonly window: number;
 };
@@ -141,11 +150,11 @@ export type Decided =
       readonly retryAt: number | null;
       readonly verdicts: readonly Verdict[];
     }
-  /** The component's history moved on since the facts were read: decide again. */
+  /** The component's history moved on since the facts were read, or the admission needs to know the present: decide again. */
   | { readonly type: 'changed' };
 
 /** Called once a wish, inside the transaction; must be pure and synchronous. `request` is the one the wish belongs to. */
-export type Admit = (wish: Wish, history: History, request: DecisionRequest) => Admission;
+export type Admit = (wish: Wish, history: History, request: DecisionRequest) => Admission | null;
 
 export type DecisionRow = {
   readonly id: string;
@@ -314,6 +323,8 @@ export type Controls = {
   readonly rules: ReadonlyMap<string, Disabled>;
   /** A start with an accepted empty history forgot what was done: until then by approval only. */
   readonly approvalOnlyUntil: number | null;
+  /** After a jump of the wall clock, else null. */
+  readonly clockSuspectUntil: number | null;
 };
 
 /** Counters for /metrics that have to survive a restart or that only the store knows. */

@@ -3,11 +3,13 @@
 import { formatDuration } from '../base/duration.ts';
 import { digest } from '../base/json.ts';
 import type { RunEvent } from './events.ts';
-import { cooldownEnd, isFailure } from './cooldown.ts';
+import { cooldownEnd } from './cooldown.ts';
 import type { GuardInput, Verdict } from './guards.ts';
-import { firstRefusal, verdictsOf } from './guards.ts';
+import { firstRefusal, inWindow, verdictsOf } from './guards.ts';
 import type { Attempt, History, Ledger } from './history.ts';
 import type { Plan } from './plan.ts';
+import { NOT_ASKED } from './present.ts';
+import type { Present } from './present.ts';
 import type { Reason } from './reasons.ts';
 import type { Write } from './writes.ts';
 
@@ -24,6 +26,7 @@ export type AdmissionInput = {
   readonly notifyId: string;
   readonly override: ReadonlySet<'cooldown'>;
   readonly haltFile: string | null;
+  readonly present: Present;
 };
 
 export type Admission = {
@@ -40,15 +43,37 @@ const ASK_AGAIN_MS = 10_000;
 /** One run, one rendered plan: what an approval is bound to. */
 export const planDigest = (plan: Plan): string => digest(plan);
 
-export const admit = (input: AdmissionInput): Admission => {
+/** Refused by one of these, nobody outside needs to be asked: in a storm of thousands that would be thousands of questions. */
+const SETTLED_WITHOUT_ASKING: ReadonlySet<string> = new Set([
+  'halted',
+  'disabled',
+  'maintenance',
+  'clock',
+  'stale',
+  'settling',
+  'storm',
+]);
+
+/** Null: it depends on what is true right now, and that was not asked yet. Nothing is written then. */
+export const admit = (
+  input: Omit<AdmissionInput, 'present'> & { readonly present: Present | null },
+): Admission | null => {
+  if (input.present !== null) return admitKnowing({ ...input, present: input.present });
+  const settled = admitKnowing({ ...input, present: NOT_ASKED });
+  const refusal = settled.verdicts.find((verdict) => !verdict.passed && SETTLED_WITHOUT_ASKING.has(verdict.guard));
+  return refusal === undefined ? null : settled;
+};
+
+const admitKnowing = (input: AdmissionInput): Admission => {
   const { plan, history } = input;
-  // A lost history means that nobody knows what was tried: a human decides.
-  const asking = plan.mode === 'approve' || (history.approvalOnlyUntil ?? 0) > history.now;
+  const asking = plan.mode === 'approve' || forcedToAsk(plan, history) !== null;
   const guardInput: GuardInput = {
     plan,
     history,
     moment: 'admission',
     asking,
+    approved: false,
+    present: input.present,
     self: null,
     releasedAt: null,
     override: input.override,
@@ -63,11 +88,58 @@ export const admit = (input: AdmissionInput): Admission => {
       runId: null,
       verdicts,
       retryAt: retryAfter(refusal, history.now),
-      writes: [],
+      writes: shadow ? [] : pageBlind(input, refusal),
     };
   }
   if (shadow) return admitShadow(input, verdicts);
   return admitLive(input, verdicts, asking);
+};
+
+/** Why a human has to decide although the mode would not ask, or null. */
+export const forcedToAsk = (plan: Plan, history: History): string | null => {
+  if ((history.approvalOnlyUntil ?? 0) > history.now) return 'the history was lost: nobody knows what was tried';
+  if ((history.clockSuspectUntil ?? 0) > history.now) return 'the wall clock jumped';
+  if (!plan.confirmable && plan.manual === null) return 'no Alertmanager can be asked about its source';
+  const window = plan.policy.attempts[0]?.per ?? 0;
+  const elsewhere = history.attempts.find(
+    (attempt) => attempt.domain !== null && attempt.domain !== plan.domain && inWindow(attempt.at, window, history.now),
+  );
+  return plan.domain === null || elsewhere === undefined
+    ? null
+    : `${elsewhere.domain ?? ''} was worked on in the same window: ${plan.domain} is a second failure domain`;
+};
+
+/** Refusals that a human has to hear of, each once while its entry is open. */
+export const pageBlind = (
+  { plan, episodeId, inboxId, notifyId }: Pick<AdmissionInput, 'plan' | 'episodeId' | 'inboxId' | 'notifyId'>,
+  refusal: Verdict,
+): readonly Write[] => {
+  const kind = refusal.inputs['storm'];
+  const storms = refusal.guard === 'storm' && kind !== 'gathering';
+  const blind =
+    (refusal.guard === 'unconfirmed' && refusal.inputs['state'] === 'unreachable') ||
+    (refusal.guard === 'unhealthy' && refusal.inputs['state'] === 'unknown');
+  if (!storms && !blind) return [];
+  const whole = kind === 'components';
+  const title = storms
+    ? `Storm${whole ? '' : ` on ${plan.component.name}`}: nothing is recovered automatically`
+    : `Cannot see whether ${plan.component.name} may be recovered: nothing is done`;
+  return [
+    {
+      type: 'inbox.open',
+      id: inboxId,
+      kind: 'escalation',
+      dedup: storms ? `storm:${whole ? '*' : plan.component.name}` : `blind:${refusal.guard}:${plan.component.name}`,
+      severity: 'SEV2',
+      component: whole ? null : plan.component.name,
+      target: null,
+      runId: null,
+      episodeId: storms ? null : episodeId,
+      title,
+      body: { why: refusal.detail, guard: refusal.guard, inputs: refusal.inputs },
+      page: { id: notifyId, topic: storms ? 'storm' : 'blind', body: refusal.detail },
+    },
+  ];
 };
 
 /** A control without an end wakes what it held when it is lifted; the rest is asked again soon. */
@@ -105,6 +177,7 @@ const reservation = ({ attemptId, ledger, runId, episodeId, plan, history }: Adm
   endedAt: null,
   outcome: null,
   cause: null,
+  domain: plan.domain,
 });
 
 const admitLive = (input: AdmissionInput, verdicts: readonly Verdict[], asking: boolean): Admission => {
@@ -198,7 +271,7 @@ export type Judgement = { readonly exhausted: boolean; readonly why: string; rea
 
 /**
  * As a run ends without helping: is anything automatic left for its episode? `ended` is the attempt as it will be
- * written; `rungLeft` is what the ladder says with it counted. When something is left, `nextAt` is the cooldown's end.
+ * written; `rungLeft` is what the ladder says with it counted. When something is left, `nextAt` is when to decide again.
  */
 export const judge = (
   plan: Plan,
@@ -211,12 +284,15 @@ export const judge = (
   if (!rungLeft) return { exhausted: true, why: 'no rung of the ladder is left', nextAt: null };
   if (ended.outcome === 'stuck') return { exhausted: true, why: 'the run is stuck', nextAt: null };
   const attempts = history.attempts.map((attempt) => (attempt.id === ended.id ? ended : attempt));
-  const later: History = { ...history, attempts, active: [], stuck: null, settling: null };
+  const breaker = [...history.breaker.filter((attempt) => attempt.id !== ended.id), ended];
+  const later: History = { ...history, breaker, attempts, active: [], stuck: null, settling: null };
   const verdicts = verdictsOf({
     plan,
     history: later,
     moment: 'admission',
     asking: false,
+    approved: true,
+    present: NOT_ASKED,
     self: ended.runId,
     releasedAt: null,
     override: new Set(),
@@ -226,6 +302,6 @@ export const judge = (
     (verdict) => !verdict.passed && (verdict.guard === 'attempts_used_up' || verdict.guard === 'breaker_open'),
   );
   if (final !== undefined) return { exhausted: true, why: `${final.guard}: ${final.detail}`, nextAt: null };
-  const rest = isFailure(ended) ? cooldownEnd(attempts, plan.policy.cooldown, plan.limits.cooldownAfterFailure) : null;
-  return { exhausted: false, why: '', nextAt: rest ?? history.now };
+  // At once: the cooldown holds an automatic rung, while one that asks is asked without waiting for it.
+  return { exhausted: false, why: '', nextAt: history.now };
 };

@@ -23,6 +23,9 @@ export type Concluding = {
   nextId(): string;
 };
 
+/** What a guard withdrew is decided anew after this long. */
+const DECIDE_AGAIN_MS = 30_000;
+
 export type Conclusion = { readonly events: readonly RunEvent[]; readonly writes: readonly Write[] };
 
 /** The attempt of this run as it will stand when it has ended so. */
@@ -46,6 +49,7 @@ const endedAttempt = (from: Concluding, outcome: Outcome, cause: OutcomeCause, a
     endedAt: null,
     outcome: null,
     cause: null,
+    domain: plan.domain,
   };
   return { ...base, endedAt: at, outcome, cause };
 };
@@ -185,7 +189,9 @@ const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string):
     writes.push({
       type: 'episode.update',
       id: episodeId,
-      patch: final ? { exhausted: true, nextEvaluationAt: null } : { nextEvaluationAt: cause === 'stale' ? now : null },
+      patch: final
+        ? { exhausted: true, nextEvaluationAt: null }
+        : { nextEvaluationAt: cause === 'stale' ? now + DECIDE_AGAIN_MS : null },
     });
   }
   if (cause === 'expired') {
@@ -200,7 +206,7 @@ const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string):
       ),
     );
   }
-  if (cause === 'stale') {
+  if (cause === 'stale' && detail.startsWith('stale')) {
     writes.push(
       ...escalate(
         from,
@@ -229,30 +235,26 @@ const escalate = (
   title: string,
   why: string,
   dedup: string | null,
-): readonly Write[] => {
-  const place = { severity, component: from.plan.component.name, target: from.plan.target.name, runId: from.runId };
-  return [
-    {
-      type: 'inbox.open',
-      id: from.nextId(),
-      kind: 'escalation',
-      dedup,
-      ...place,
-      episodeId: from.episodeId,
-      title,
-      body: evidence(from, why),
-    },
-    {
-      type: 'notify',
+): readonly Write[] => [
+  {
+    type: 'inbox.open',
+    id: from.nextId(),
+    kind: 'escalation',
+    dedup,
+    severity,
+    component: from.plan.component.name,
+    target: from.plan.target.name,
+    runId: from.runId,
+    episodeId: from.episodeId,
+    title,
+    body: evidence(from, why),
+    page: {
       id: from.nextId(),
       topic: 'escalation',
-      receiver: null,
-      ...place,
-      title,
       body: `${why}\nrun: ${from.runId}\n${from.plan.runbook.guide}`.slice(0, 4_096),
     },
-  ];
-};
+  },
+];
 
 /** What a human needs in order to go on from here, bounded in size. */
 export const evidence = (

@@ -3,9 +3,12 @@
 import { formatDuration } from '../base/duration.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Limit } from '../rule/limits.ts';
+import { breakerState } from './breaker.ts';
 import { cooldownEnd } from './cooldown.ts';
 import type { Attempt, History } from './history.ts';
+import { maintenanceEnd } from './maintenance.ts';
 import type { Plan } from './plan.ts';
+import type { Present } from './present.ts';
 import type { GuardName } from './reasons.ts';
 import { GUARDS } from './reasons.ts';
 
@@ -17,8 +20,8 @@ export type Verdict = {
   readonly endsAt: number | null;
 };
 
-/** At `admission` everything is asked; at `start`, right before the first effect, only what may have changed meanwhile. */
-export type Moment = 'admission' | 'start';
+/** At `admission` everything is asked; at `start` what may have changed since; at a `step`, before a mutating one after a wait, what may stop a run that is under way. */
+export type Moment = 'admission' | 'start' | 'step';
 
 export type GuardInput = {
   readonly plan: Plan;
@@ -26,6 +29,8 @@ export type GuardInput = {
   readonly moment: Moment;
   /** Waits for a human next: neither cooldown nor concurrency hold the question back. */
   readonly asking: boolean;
+  /** A human has said yes to this run. */
+  readonly approved: boolean;
   /** The run itself, when it is asked again. */
   readonly self: string | null;
   /** When it was admitted or approved; null at admission. */
@@ -33,6 +38,7 @@ export type GuardInput = {
   readonly override: ReadonlySet<'cooldown'>;
   /** A halt file that is there or cannot be read. */
   readonly haltFile: string | null;
+  readonly present: Present;
 };
 
 type Guard = {
@@ -56,11 +62,12 @@ const refuse = (detail: string, inputs: JsonObject, endsAt: number | null): Omit
 });
 
 const BOTH: readonly Moment[] = ['admission', 'start'];
+const ALWAYS: readonly Moment[] = ['admission', 'start', 'step'];
 
 const CHECKS: readonly Guard[] = [
   {
     name: 'halted',
-    moments: BOTH,
+    moments: ALWAYS,
     check({ history, haltFile }) {
       if (haltFile !== null) return refuse(haltFile, { file: haltFile }, null);
       const { on, by, reason, at } = history.halt;
@@ -69,7 +76,7 @@ const CHECKS: readonly Guard[] = [
   },
   {
     name: 'disabled',
-    moments: BOTH,
+    moments: ALWAYS,
     check({ history }) {
       const found = history.componentDisabled ?? history.ruleDisabled;
       if (found === null || (found.until !== null && found.until <= history.now)) return pass();
@@ -79,6 +86,30 @@ const CHECKS: readonly Guard[] = [
         { by: found.by, reason: found.reason, until: found.until },
         found.until,
       );
+    },
+  },
+  {
+    name: 'maintenance',
+    moments: BOTH,
+    check({ plan, history }) {
+      const found = maintenanceEnd(plan.policy.maintenance, history.now);
+      if (found === null) return pass();
+      const { schedule, timezone, reason } = found.window;
+      return refuse(
+        `maintenance${reason === '' ? '' : `: ${reason}`}`,
+        { schedule, timezone, until: found.until },
+        found.until,
+      );
+    },
+  },
+  {
+    name: 'clock',
+    moments: BOTH,
+    check({ history, asking, approved }) {
+      const until = history.clockSuspectUntil;
+      if (until === null || until <= history.now) return pass();
+      if (asking || approved) return pass({ until }, 'a human decides');
+      return refuse('the wall clock jumped: until then a human decides', { until }, until);
     },
   },
   {
@@ -112,6 +143,54 @@ const CHECKS: readonly Guard[] = [
     },
   },
   {
+    name: 'silenced',
+    moments: ALWAYS,
+    skipManual: true,
+    check({ present }) {
+      const { state, detail } = present.alert;
+      return state === 'silenced' || state === 'inhibited'
+        ? refuse(`${state}: ${detail}`, { state }, null)
+        : pass({ state });
+    },
+  },
+  {
+    name: 'unconfirmed',
+    moments: ALWAYS,
+    skipManual: true,
+    check({ present }) {
+      const { state, detail } = present.alert;
+      return state === 'absent' || state === 'unreachable'
+        ? refuse(`${state}: ${detail}`, { state }, null)
+        : pass({ state });
+    },
+  },
+  { name: 'storm', moments: BOTH, skipManual: true, check: checkStorm },
+  {
+    name: 'unhealthy',
+    moments: ALWAYS,
+    check({ plan, present }) {
+      const { state, value, detail } = present.health;
+      const inputs = { state, value, min: plan.policy.minHealthy?.min ?? null };
+      return state === 'too_few' || state === 'unknown' ? refuse(detail, inputs, null) : pass(inputs);
+    },
+  },
+  {
+    name: 'breaker_open',
+    moments: ['admission'],
+    check({ plan, history }) {
+      const { open, failures, trialAt } = breakerState(history.breaker, plan.policy.breaker);
+      const inputs = { failures, limit: plan.policy.breaker.failures, trial_at: trialAt };
+      if (!open || trialAt === null) return pass(inputs);
+      const strategy = plan.runbook.strategy;
+      if (trialAt <= history.now) return pass(inputs, `a trial of ${strategy}`);
+      return refuse(
+        `${strategy} failed ${failures} times in a row: open until a human closes it, next trial later`,
+        inputs,
+        trialAt,
+      );
+    },
+  },
+  {
     name: 'busy',
     moments: ['admission'],
     check({ plan, history, self }) {
@@ -135,15 +214,15 @@ const CHECKS: readonly Guard[] = [
     check({ plan, history, asking, self }) {
       const running = history.active.filter((run) => run.id !== self && run.state !== 'awaiting_approval');
       const here = running.filter((run) => run.component === plan.component.name).length;
+      const most = plan.policy.fleet?.maxConcurrent ?? plan.policy.maxConcurrent;
       const inputs = {
         component: here,
-        component_limit: plan.policy.maxConcurrent,
+        component_limit: most,
         total: running.length,
         total_limit: plan.policy.maxConcurrentTotal,
       };
       if (asking) return pass(inputs, 'asked of a human first');
-      if (here >= plan.policy.maxConcurrent)
-        return refuse(`${here} of ${plan.policy.maxConcurrent} runs of the component are under way`, inputs, null);
+      if (here >= most) return refuse(`${here} of ${most} runs of the component are under way`, inputs, null);
       return running.length >= plan.policy.maxConcurrentTotal
         ? refuse(`${running.length} of ${plan.policy.maxConcurrentTotal} runs are under way`, inputs, null)
         : pass(inputs);
@@ -153,7 +232,7 @@ const CHECKS: readonly Guard[] = [
     name: 'cooldown',
     moments: ['admission'],
     check({ plan, history, asking, override }) {
-      const end = cooldownEnd(history.attempts, plan.policy.cooldown, plan.limits.cooldownAfterFailure);
+      const end = cooldownEnd(counted({ plan, history }), plan.policy.cooldown, plan.limits.cooldownAfterFailure);
       const inputs = { ends_at: end };
       if (end === null || end <= history.now) return pass(inputs);
       if (override.has('cooldown')) return pass(inputs, 'overridden');
@@ -165,30 +244,33 @@ const CHECKS: readonly Guard[] = [
     name: 'attempts_used_up',
     moments: ['admission'],
     check({ plan, history }) {
-      const all = fullWindow(
-        history.attempts.map((attempt) => attempt.at),
-        plan.policy.attempts,
-        history.now,
-      );
-      if (all !== null)
-        return refuse(
-          `${all.max} attempts in ${formatDuration(all.per)} are used up`,
-          { scope: 'component', max: all.max, per_ms: all.per, used: all.used },
-          all.endsAt,
+      const { now } = history;
+      const mine = counted({ plan, history });
+      const scopes: ReadonlyArray<readonly [string, readonly Attempt[], readonly Limit[]]> = [
+        [plan.policy.fleet === null ? 'component' : 'target', mine, plan.policy.attempts],
+        ['fleet', history.attempts, plan.policy.fleet?.attempts ?? []],
+        ['rule', history.attempts.filter(({ rule }) => rule !== null && rule === plan.rule), plan.limits.attempts],
+      ];
+      for (const [scope, attempts, limits] of scopes) {
+        const full = fullWindow(
+          attempts.map(({ at }) => at),
+          limits,
+          now,
         );
-      const own = fullWindow(ofRule(history.attempts, plan.rule), plan.limits.attempts, history.now);
-      if (own !== null)
-        return refuse(
-          `${own.max} attempts of the rule in ${formatDuration(own.per)} are used up`,
-          { scope: 'rule', max: own.max, per_ms: own.per, used: own.used },
-          own.endsAt,
-        );
+        if (full === null) continue;
+        const inputs = { scope, max: full.max, per_ms: full.per, used: full.used };
+        const whose = scope === 'component' ? '' : ` of the ${scope}`;
+        return refuse(`${full.max} attempts${whose} in ${formatDuration(full.per)} are used up`, inputs, full.endsAt);
+      }
       return pass({
-        windows: plan.policy.attempts.map((limit) => ({
-          max: limit.max,
-          per_ms: limit.per,
-          used: history.attempts.filter((attempt) => inWindow(attempt.at, limit.per, history.now)).length,
-        })),
+        windows: scopes.flatMap(([scope, attempts, limits]) =>
+          limits.map(({ max, per }) => ({
+            scope,
+            max,
+            per_ms: per,
+            used: attempts.filter(({ at }) => inWindow(at, per, now)).length,
+          })),
+        ),
       });
     },
   },
@@ -214,11 +296,49 @@ const CHECKS: readonly Guard[] = [
   },
 ];
 
-const ofRule = (attempts: readonly Attempt[], rule: string | null): readonly number[] =>
-  attempts.filter((attempt) => rule !== null && attempt.rule === rule).map((attempt) => attempt.at);
+/** Above this an inventory is watched for a moment before its first run. */
+const SMALL_INVENTORY = 5;
+
+export const stormThreshold = ({ share, min, max }: Plan['policy']['storm'], inventorySize: number): number => {
+  const threshold = Math.min(Math.max(min, Math.ceil(share * inventorySize)), max);
+  // All of a small inventory at once is one cause too.
+  return inventorySize >= 2 ? Math.min(threshold, inventorySize) : threshold;
+};
+
+function checkStorm({ plan, history, present, moment }: GuardInput): Omit<Verdict, 'guard'> {
+  const { storm } = plan.policy;
+  const { targets, firstAt, components } = history.storm;
+  const threshold = stormThreshold(storm, plan.inventorySize);
+  const inputs = { targets, threshold, components, components_limit: storm.components, truncated: present.truncated };
+  if (targets >= threshold)
+    return refuse(`${targets} targets at once (${threshold} are a storm)`, { ...inputs, storm: 'targets' }, null);
+  if (components >= storm.components)
+    return refuse(
+      `${components} components at once (${storm.components} are a storm)`,
+      { ...inputs, storm: 'components' },
+      null,
+    );
+  if (present.truncated > 0)
+    return refuse(
+      `Alertmanager left ${present.truncated} alerts of the group out`,
+      { ...inputs, storm: 'truncated' },
+      null,
+    );
+  const gathered = (firstAt ?? history.now) + storm.gather;
+  if (moment === 'admission' && plan.inventorySize > SMALL_INVENTORY && gathered > history.now) {
+    return refuse('gathering: is this one target, or many?', { ...inputs, storm: 'gathering' }, gathered);
+  }
+  return pass(inputs);
+}
+
+/** Where each target has caps of its own, only its attempts count; the fleet's are counted besides. */
+const counted = ({ plan, history }: Pick<GuardInput, 'plan' | 'history'>): readonly Attempt[] =>
+  plan.policy.fleet === null
+    ? history.attempts
+    : history.attempts.filter((attempt) => attempt.target === plan.target.name);
 
 /** An attempt at `t` counts in every window that has not left it behind: while `now - t < per`. */
-const inWindow = (at: number, per: number, now: number): boolean => now - at < per;
+export const inWindow = (at: number, per: number, now: number): boolean => now - at < per;
 
 type FullWindow = Limit & { readonly used: number; readonly endsAt: number };
 

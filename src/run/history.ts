@@ -20,6 +20,7 @@ export type Attempt = {
   readonly endedAt: number | null;
   readonly outcome: Outcome | null;
   readonly cause: OutcomeCause | null;
+  readonly domain: string | null;
 };
 
 /** A run that is not done. */
@@ -66,4 +67,10 @@ export type History = {
   readonly episode: readonly Attempt[];
   /** Nothing automatic is left for this episode: a human has it. */
   readonly exhausted: boolean;
+  /** Ended attempts of this component and strategy on this ledger since a human last closed the breaker; oldest first, the last 50. */
+  readonly breaker: readonly Attempt[];
+  /** Distinct targets of the component whose episode opened within the storm window, when the first of them did, and how many components have one that opened within the components' window. */
+  readonly storm: { readonly targets: number; readonly firstAt: number | null; readonly components: number };
+  /** The wall clock jumped: until then a human decides. */
+  readonly clockSuspectUntil: number | null;
 };

@@ -18,7 +18,14 @@ export type Plan = {
   };
   /** `connect` holds secret references (`password_file`), never secrets. */
   readonly target: { readonly name: string; readonly connect: Readonly<Record<string, Json>>; readonly labels: Labels };
-  readonly alert: { readonly labels: Labels; readonly annotations: Labels; readonly startsAt: number } | null;
+  readonly alert: {
+    readonly labels: Labels;
+    readonly annotations: Labels;
+    readonly startsAt: number;
+    readonly source: string;
+  } | null;
+  /** False when Alertmanagers are configured and none of them can be asked about this alert: then a human decides. */
+  readonly confirmable: boolean;
   readonly rule: string | null;
   readonly rung: number;
   /** Rungs on the rule's ladder; 1 for a manual run. */
@@ -27,6 +34,10 @@ export type Plan = {
   readonly manual: { readonly by: string; readonly reason: string } | null;
   readonly digests: Digests;
   readonly policy: Policy;
+  /** Targets in the component's inventory. */
+  readonly inventorySize: number;
+  /** The failure domain of the target, where the component has such. */
+  readonly domain: string | null;
   /** The rule's own, tighter ones. */
   readonly limits: RuleLimits;
 };

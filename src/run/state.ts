@@ -69,6 +69,8 @@ export type RunState = {
   readonly notBefore: number;
   /** When the last approval was given, else when it was admitted: staleness counts from here. */
   readonly releasedAt: number;
+  /** A human has said yes to it. */
+  readonly approved: boolean;
   readonly startedAt: number | null;
   readonly firstStepAt: number | null;
   readonly verifiedAt: number | null;
@@ -110,6 +112,7 @@ export const INITIAL: RunState = {
   detail: '',
   notBefore: 0,
   releasedAt: 0,
+  approved: false,
   startedAt: null,
   firstStepAt: null,
   verifiedAt: null,
@@ -252,6 +255,7 @@ const transition = (plan: Plan, state: RunState, event: RunEvent, at: number): R
           outputs: { by: event.by },
         })),
         name: state.startedAt === null ? 'queued' : 'running',
+        approved: true,
         asked: null,
         notBefore: event.notBefore,
         releasedAt: at,

@@ -1,5 +1,6 @@
 // Every change to the store, as data: pure code says what is to be written, the store writes it in one transaction.
 import type { Json, JsonObject } from '../base/json.ts';
+import type { Mode } from '../rule/limits.ts';
 import type { Severity } from '../runbook/runbook.ts';
 import type { Outcome, OutcomeCause, RunEvent } from './events.ts';
 import type { Attempt } from './history.ts';
@@ -81,6 +82,8 @@ export type Write =
   /** One open entry at a time has a given `dedup`; a second one is counted on it. */
   | {
       readonly type: 'inbox.open';
+      /** Sent once, with the entry that is opened; what is only counted on an open one pages nobody again. */
+      readonly page?: { readonly id: string; readonly topic: string; readonly body: string };
       readonly id: string;
       readonly kind: InboxKind;
       readonly dedup: string | null;
@@ -113,6 +116,18 @@ export type Write =
       readonly title: string;
       readonly body: string;
     }
+  | { readonly type: 'breaker.close'; readonly component: string; readonly strategy: string }
+  /** A rule did harm: until then it acts as `mode` at most. */
+  | {
+      readonly type: 'rule.demote';
+      readonly rule: string;
+      readonly mode: Mode;
+      readonly until: number | null;
+      readonly reason: string;
+    }
+  | { readonly type: 'rule.restore'; readonly rule: string }
+  /** The wall clock jumped: until then a human decides. */
+  | { readonly type: 'clock.suspect'; readonly until: number }
   | {
       readonly type: 'audit';
       readonly actor: string;

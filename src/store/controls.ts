@@ -20,6 +20,10 @@ export const toHalt = (row: Row<'controls'>): Halt => ({
 export const approvalOnlyUntil = (row: Row<'controls'>, now: number): number | null =>
   row.empty_history_until !== null && row.empty_history_until > now ? row.empty_history_until : null;
 
+/** While it lies ahead: the wall clock jumped, and nothing starts without a human. */
+export const clockSuspectUntil = (row: Row<'controls'>, now: number): number | null =>
+  row.clock_suspect_until !== null && row.clock_suspect_until > now ? row.clock_suspect_until : null;
+
 /** Time that never goes back, over restarts too: a clock that is set back must not loosen a cap. */
 export const effectiveNow = async (queries: Queries, given: number): Promise<number> =>
   Math.max(given, (await controlsRow(queries)).highest_now);
@@ -70,5 +74,6 @@ export const readControls = async (queries: Queries, wallNow: number): Promise<C
     components: of('component'),
     rules: of('rule'),
     approvalOnlyUntil: approvalOnlyUntil(row, now),
+    clockSuspectUntil: clockSuspectUntil(row, now),
   };
 };

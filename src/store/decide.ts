@@ -60,6 +60,7 @@ const decideOne = async (
       : (statements.get<{ version: number }>(VERSION, [request.component])?.version ?? 0);
   if (request.version !== null && version !== null && request.version !== version) return { type: 'changed' };
   const admissions = await admitAll(queries, request, now, admit);
+  if (admissions === null) return { type: 'changed' };
   const last = admissions.at(-1);
   const reason = request.reason ?? last?.reason;
   if (reason === undefined) throw new Error(`the decision ${request.id} has neither a reason nor a wish`);
@@ -96,20 +97,21 @@ const decideOne = async (
   };
 };
 
-/** Each wish sees what the one before it wrote. */
+/** Wishes are counted on ledgers of their own, so none sees another. Null: one of them cannot be admitted or refused yet. */
 const admitAll = async (
   queries: Queries,
   request: DecisionRequest,
   now: number,
   admit: Admit,
-): Promise<readonly Admission[]> => {
+): Promise<readonly Admission[] | null> => {
   const admissions: Admission[] = [];
   for (const [index, wish] of request.wishes.entries()) {
     const query = request.historyQueries[index];
     if (query === undefined) throw new Error(`the decision ${request.id} names no history for its wish ${index}`);
     const admission = admit(wish, await readHistory(queries, query, now), request);
-    await applyWrites(queries, admission.writes, now);
+    if (admission === null) return null;
     admissions.push(admission);
   }
+  for (const admission of admissions) await applyWrites(queries, admission.writes, now);
   return admissions;
 };

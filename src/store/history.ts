@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { HistoryQuery, Snapshot, SnapshotQuery } from '../port/store.ts';
 import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
-import { approvalOnlyUntil, controlsRow, historyVersion, toHalt } from './controls.ts';
+import { approvalOnlyUntil, clockSuspectUntil, controlsRow, historyVersion, toHalt } from './controls.ts';
 import { toActiveRun, toAttempt, toDisabled } from './rows.ts';
 import type { Queries } from './tables.ts';
 
@@ -34,12 +34,15 @@ export const readHistory = async (queries: Queries, query: HistoryQuery, now: nu
     version: await historyVersion(queries, query.component),
     halt: toHalt(controls),
     approvalOnlyUntil: approvalOnlyUntil(controls, now),
+    clockSuspectUntil: clockSuspectUntil(controls, now),
     ...disabled,
     active: active.map(toActiveRun),
     stuck: await stuckRun(queries, query),
     settling: await settlingRun(queries, query, now),
     attempts: await attemptsForCaps(queries, query, now),
     budget: budget.map((row) => row.at),
+    breaker: await breakerAttempts(queries, query),
+    storm: await readStorm(queries, query, now),
     ...(await readEpisode(queries, query.episodeId, query.ledger)),
   };
 };
@@ -118,6 +121,67 @@ const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: numbe
   const last = await kept.where('ended_at', 'is not', null).orderBy('ended_at', 'desc').limit(1).executeTakeFirst();
   const older = last !== undefined && last.at < now - query.window ? [last] : [];
   return [...older, ...inWindow].map(toAttempt);
+};
+
+const MOST_BREAKER_ATTEMPTS = 50;
+
+const breakerAttempts = async (
+  queries: Queries,
+  { component, strategy, ledger }: HistoryQuery,
+): Promise<readonly Attempt[]> => {
+  const closed = await queries
+    .selectFrom('breakers')
+    .select('closed_at')
+    .where('component', '=', component)
+    .where('strategy', '=', strategy)
+    .executeTakeFirst();
+  const rows = await queries
+    .selectFrom('attempts')
+    .selectAll()
+    .where('component', '=', component)
+    .where('strategy', '=', strategy)
+    .where('ledger', '=', ledger)
+    .where('ended_at', 'is not', null)
+    .where('ended_at', '>', closed?.closed_at ?? -1)
+    .where('released_at', 'is', null)
+    .orderBy('ended_at', 'desc')
+    .limit(MOST_BREAKER_ATTEMPTS)
+    .execute();
+  return rows.map(toAttempt).toReversed();
+};
+
+const MOST_STORM_EPISODES = 500;
+
+/** What has begun to fire lately, even if it is quiet again: many at once have one cause. */
+const readStorm = async (queries: Queries, query: HistoryQuery, now: number): Promise<History['storm']> => {
+  // Bounded: in a storm of thousands every decision asks this, and a few hundred say the same.
+  const lately = queries
+    .selectFrom('episodes')
+    .select(['target', 'opened_at'])
+    .where('component', '=', query.component)
+    .where('opened_at', '>=', now - query.stormWindow)
+    .orderBy('opened_at')
+    .orderBy('id')
+    .limit(MOST_STORM_EPISODES);
+  const rows = await lately.execute();
+  const components = await queries
+    .selectFrom('components')
+    .select((select) => select.fn.countAll<number>().as('components'))
+    .where((where) =>
+      where.exists(
+        where
+          .selectFrom('episodes')
+          .select('episodes.id')
+          .whereRef('episodes.component', '=', 'components.name')
+          .where('episodes.opened_at', '>=', now - query.componentsWindow),
+      ),
+    )
+    .executeTakeFirstOrThrow();
+  return {
+    targets: new Set(rows.map((row) => row.target)).size,
+    firstAt: rows[0]?.opened_at ?? null,
+    components: Number(components.components),
+  };
 };
 
 const readEpisode = async (

@@ -11,6 +11,8 @@ const INSERT_DELIVERY =
 const INSERT_ALERT =
   'insert into alerts (id, delivery_id, entry_index, at, status, episode_id, change, decided) values (?, ?, ?, ?, ?, ?, ?, 0)';
 const FIND_EPISODE = `select id, state, last_firing_at, resolved_at, component, kind, target from episodes where key = ? and state <> 'closed'`;
+/** A storm over several components is counted by their names. */
+const KNOW_COMPONENT = 'insert into components (name, version) values (?, 0) on conflict (name) do nothing';
 const OPEN_EPISODE = `insert into episodes (id, key, source, state, component, kind, target, labels, annotations, starts_at, opened_at, last_firing_at, firings)
   values (?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, 1)`;
 const CLOSE_EPISODE = `update episodes set state = 'closed', closed_at = ?, next_evaluation_at = null where id = ?`;
@@ -121,6 +123,7 @@ const openEpisode = (
     now,
     now,
   ]);
+  if (alert.component !== null) statements.run(KNOW_COMPONENT, [alert.component]);
   return id;
 };
 

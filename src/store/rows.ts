@@ -118,6 +118,7 @@ export const toAttempt = (row: Row<'attempts'>): Attempt => ({
   endedAt: row.ended_at,
   outcome: row.outcome,
   cause: row.cause,
+  domain: row.domain,
 });
 
 export const toDisabled = (row: Row<'disabled'>): Disabled => ({ until: row.until, by: row.by, reason: row.reason });

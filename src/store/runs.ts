@@ -35,12 +35,32 @@ export const readRun = async (queries: Queries, id: string): Promise<StoredRun |
 const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<RunView> => {
   const stored = await withEvents(queries, row);
   const { policy, limits } = stored.plan;
-  const { component, kind, target, rule, episodeId } = stored.run;
-  const window = Math.max(0, ...[...policy.attempts, ...limits.attempts, ...policy.budget].map((limit) => limit.per));
+  const { component, kind, target, rule, strategy, episodeId } = stored.run;
+  const window = Math.max(
+    0,
+    ...[...policy.attempts, ...limits.attempts, ...policy.budget, ...(policy.fleet?.attempts ?? [])].map(
+      (limit) => limit.per,
+    ),
+  );
   return {
     ...stored,
     now,
-    history: await readHistory(queries, { component, kind, target, rule, episodeId, ledger: 'live', window }, now),
+    history: await readHistory(
+      queries,
+      {
+        component,
+        kind,
+        target,
+        rule,
+        strategy,
+        episodeId,
+        ledger: 'live',
+        window,
+        stormWindow: policy.storm.window,
+        componentsWindow: policy.storm.componentsWindow,
+      },
+      now,
+    ),
   };
 };
 

@@ -106,24 +106,23 @@ const prepare = async (writer: Connection, paths: Paths, options: SqliteOptions,
   if (copy !== null) options.log.info({ copy }, 'the database was upgraded; the copy is of before');
   if (lost) {
     options.log.warn({ until }, 'starting with an empty history: until then nothing is recovered without a human');
-    await writer.queries
-      .transaction()
-      .execute((queries) =>
-        appendAudit(
-          queries,
-          {
-            type: 'audit',
-            actor: 'amends',
-            action: 'store.empty_history_accepted',
-            subject: paths.database,
-            detail: { until },
-          },
-          now,
-        ),
-      );
+    await writer.queries.transaction().execute((queries) =>
+      appendAudit(
+        queries,
+        {
+          type: 'audit',
+          actor: 'amends',
+          action: 'store.empty_history_accepted',
+          subject: paths.database,
+          detail: { until },
+        },
+        now,
+      ),
+    );
   }
   // The folder is ours alone, so whoever held a lease is dead: nobody has to wait for its end.
-  if (options.lock !== false) writer.database.prepare('update runs set lease_until = 0 where lease_until is not null').run();
+  if (options.lock !== false)
+    writer.database.prepare('update runs set lease_until = 0 where lease_until is not null').run();
   markCreated(paths, now);
 };
 

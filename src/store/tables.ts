@@ -4,6 +4,7 @@ import type { Generated, Kysely, Selectable } from 'kysely';
 import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
 import type { AlertStatus } from '../alert/alert.ts';
 import type { RunState } from '../port/store.ts';
+import type { Mode } from '../rule/limits.ts';
 import type { Outcome, OutcomeCause } from '../run/events.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
 import type { InboxKind } from '../run/writes.ts';
@@ -22,6 +23,8 @@ export type Tables = {
     highest_now: number;
     /** After a start with an accepted empty history: until then nothing is admitted without a human. */
     empty_history_until: number | null;
+    /** After a jump of the wall clock: until then a human decides. */
+    clock_suspect_until: number | null;
   };
   deliveries: {
     id: string;
@@ -109,7 +112,11 @@ export type Tables = {
     cause: OutcomeCause | null;
     /** Given back: no mutating step began, it counts in no cap. */
     released_at: number | null;
+    domain: string | null;
   };
+  /** When a human last closed the breaker of a strategy. */
+  breakers: { component: string; strategy: string; closed_at: number };
+  demotions: { rule: string; mode: Mode; until: number | null; reason: string; since: number };
   runs: {
     id: string;
     decision_id: string;

@@ -61,6 +61,28 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
       return;
     case 'notify':
       return notify(queries, write, now);
+    case 'breaker.close':
+      await queries
+        .insertInto('breakers')
+        .values({ component: write.component, strategy: write.strategy, closed_at: now })
+        .onConflict((conflict) => conflict.columns(['component', 'strategy']).doUpdateSet({ closed_at: now }))
+        .execute();
+      return bumpVersion(queries, write.component);
+    case 'rule.demote': {
+      const said = { mode: write.mode, until: write.until, reason: write.reason, since: now };
+      await queries
+        .insertInto('demotions')
+        .values({ rule: write.rule, ...said })
+        .onConflict((conflict) => conflict.column('rule').doUpdateSet(said))
+        .execute();
+      return bumpAllVersions(queries);
+    }
+    case 'rule.restore':
+      await queries.deleteFrom('demotions').where('rule', '=', write.rule).execute();
+      return bumpAllVersions(queries);
+    case 'clock.suspect':
+      await queries.updateTable('controls').set({ clock_suspect_until: write.until }).where('id', '=', 1).execute();
+      return;
     case 'audit':
       return appendAudit(queries, write, now);
   }
@@ -144,6 +166,7 @@ const addAttempt = async (queries: Queries, attempt: Attempt): Promise<void> => 
       outcome: attempt.outcome,
       cause: attempt.cause,
       released_at: null,
+      domain: attempt.domain,
     })
     .execute();
   await bumpVersion(queries, attempt.component);
@@ -172,7 +195,12 @@ const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch):
 };
 
 const wakeEpisodes = async (queries: Queries, { component, at }: Of<'episodes.wake'>): Promise<void> => {
-  const held = queries.updateTable('episodes').set({ next_evaluation_at: at }).where('state', '=', 'firing').where('exhausted', '=', 0).where('next_evaluation_at', '=', WHEN_WOKEN);
+  const held = queries
+    .updateTable('episodes')
+    .set({ next_evaluation_at: at })
+    .where('state', '=', 'firing')
+    .where('exhausted', '=', 0)
+    .where('next_evaluation_at', '=', WHEN_WOKEN);
   await (component === null ? held : held.where('component', '=', component)).execute();
 };
 
@@ -207,8 +235,9 @@ const setDegraded = async (queries: Queries, write: Of<'degraded'>, now: number)
   if (result !== undefined) await bumpVersion(queries, write.component);
 };
 
+/** One that is open with the same `dedup` is only counted, and pages nobody again. */
 const openInbox = async (queries: Queries, write: Of<'inbox.open'>, now: number): Promise<void> => {
-  await queries
+  const entry = await queries
     .insertInto('inbox')
     .values({
       id: write.id,
@@ -234,7 +263,11 @@ const openInbox = async (queries: Queries, write: Of<'inbox.open'>, now: number)
         .where(sql<boolean>`status = 'open' and dedup is not null`)
         .doUpdateSet({ count: sql`inbox.count + 1` }),
     )
-    .execute();
+    .returning('count')
+    .executeTakeFirstOrThrow();
+  const { page, severity, component, target, runId, title } = write;
+  if (page === undefined || entry.count > 1) return;
+  await notify(queries, { ...page, type: 'notify', receiver: null, severity, component, target, runId, title }, now);
 };
 
 const closeInbox = (queries: Queries, by: string, comment: string, now: number) =>

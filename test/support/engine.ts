@@ -20,6 +20,7 @@ import type { Notifier } from '../../src/port/notifier.ts';
 import type { Rows, Store } from '../../src/port/store.ts';
 import type { Telemetry } from '../../src/port/telemetry.ts';
 import { createSpawner } from '../../src/actions/spawner.ts';
+import { createSources } from '../../src/sources/sources.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import { createShiftedClock } from './shifted-clock.ts';
 import type { ShiftedClock } from './shifted-clock.ts';
@@ -141,6 +142,7 @@ export const startEngine = async (given: Given, options: { log?: boolean } = {})
     facts,
     notifiers,
     spawner,
+    sources: createSources(() => loaded.config),
     telemetry: silent,
     halt: createHaltFile(haltFile),
     owner: 'test',

@@ -13,7 +13,7 @@ export const first = {
       id integer primary key check (id = 1),
       halt_on integer not null default 0, halt_by text not null default '', halt_reason text not null default '',
       halt_at integer not null default 0, halt_hard integer not null default 0,
-      highest_now integer not null default 0, empty_history_until integer
+      highest_now integer not null default 0, empty_history_until integer, clock_suspect_until integer
     ) strict`,
     `insert into controls (id) values (1)`,
 
@@ -69,13 +69,17 @@ export const first = {
       primary key (scope, name)
     ) strict, without rowid`,
 
+    `create table breakers (component text not null, strategy text not null, closed_at integer not null, primary key (component, strategy)) strict, without rowid`,
+    `create table demotions (rule text primary key, mode text not null, until integer, reason text not null, since integer not null) strict, without rowid`,
+
     `create table attempts (
       id text primary key, ledger text not null, run_id text, episode_id text,
       component text not null, kind text not null, target text not null, strategy text not null, rule text, rung integer not null,
-      at integer not null, ended_at integer, outcome text, cause text, released_at integer
+      at integer not null, ended_at integer, outcome text, cause text, released_at integer, domain text
     ) strict`,
     `create index attempts_component on attempts (component, ledger, at)`,
     `create index attempts_ended on attempts (component, ledger, ended_at)`,
+    `create index attempts_strategy on attempts (component, strategy, ledger, ended_at)`,
     `create index attempts_ledger on attempts (ledger, at)`,
     `create index attempts_episode on attempts (episode_id, ledger, at) where episode_id is not null`,
     `create index attempts_run on attempts (run_id) where run_id is not null`,

@@ -20,9 +20,11 @@ import type {
   Store,
   Wish,
 } from '../../../src/port/store.ts';
+import { defaultPolicy } from '../../../src/config.ts';
+import { NOT_ASKED } from '../../../src/run/present.ts';
 import type { Policy } from '../../../src/rule/limits.ts';
 import type { RunEvent } from '../../../src/run/events.ts';
-import type { Attempt, Ledger } from '../../../src/run/history.ts';
+import type { Attempt, History, Ledger } from '../../../src/run/history.ts';
 import type { Plan } from '../../../src/run/plan.ts';
 import type { Write } from '../../../src/run/writes.ts';
 
@@ -85,22 +87,7 @@ export const deliveryOf = (alerts: readonly AlertSaid[], at = START): NewDeliver
   alerts: alerts.map((alert, index) => alertOf(alert, index)),
 });
 
-const policy: Policy = {
-  mode: 'auto',
-  attempts: [
-    { max: 3, per: HOUR },
-    { max: 9, per: DAY },
-  ],
-  budget: [{ max: 10, per: HOUR }],
-  cooldown: { afterFailure: 5 * MINUTE, factor: 1, max: HOUR, afterSuccess: MINUTE },
-  maxConcurrent: 1,
-  maxConcurrentTotal: 4,
-  settle: 15 * MINUTE,
-  stale: 10 * MINUTE,
-  resolveHold: HOLD,
-  episodeTtl: DAY,
-  approval: { remind: 5 * MINUTE, escalate: 10 * MINUTE, expires: 30 * MINUTE },
-};
+const policy: Policy = { ...defaultPolicy, mode: 'auto', resolveHold: HOLD };
 
 /** The store keeps a plan as it is; of the runbook it needs nothing. */
 const planFor = (
@@ -121,6 +108,9 @@ const planFor = (
   digests: { rule: null, runbook: 'sha256:0', config: 'sha256:0' },
   policy,
   limits: { attempts: [], cooldownAfterFailure: null },
+  inventorySize: 1,
+  domain: null,
+  confirmable: true,
 });
 
 export type RequestSaid = Partial<DecisionRequest> & { readonly ledger?: Ledger; readonly window?: number };
@@ -132,7 +122,7 @@ export const requestOf = ({ ledger = 'live', window = DAY, ...said }: RequestSai
   const rule = said.rule === undefined ? 'redis-connection-lost' : said.rule;
   const wishes: readonly Wish[] =
     (said.reason ?? null) === null && component !== null && target !== null
-      ? [{ plan: planFor(component, target, rule), ledger }]
+      ? [{ plan: planFor(component, target, rule), ledger, present: NOT_ASKED }]
       : [];
   return {
     id: ids.next(),
@@ -154,6 +144,9 @@ export const requestOf = ({ ledger = 'live', window = DAY, ...said }: RequestSai
       kind: wish.plan.component.kind,
       target: wish.plan.target.name,
       rule,
+      strategy: 'reconnect',
+      stormWindow: 5 * MINUTE,
+      componentsWindow: 2 * MINUTE,
       episodeId: said.episodeId ?? null,
       ledger: wish.ledger,
       window,
@@ -166,6 +159,7 @@ export const requestOf = ({ ledger = 'live', window = DAY, ...said }: RequestSai
 };
 
 export const attemptOf = (said: Partial<Attempt> = {}): Attempt => ({
+  domain: null,
   id: ids.next(),
   ledger: 'live',
   runId: null,
@@ -213,7 +207,7 @@ export const runWrites = (request: DecisionRequest, now: number, runId: string, 
 ];
 
 /** Admits whatever is asked, with a run and an attempt. */
-export const admitAlways: Admit = (wish, history, request) => {
+export const admitAlways = (wish: Wish, history: History, request: DecisionRequest): Admission => {
   const runId = ids.next();
   return {
     reason: 'admitted',

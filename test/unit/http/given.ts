@@ -16,6 +16,7 @@ import { loadCatalog } from '../../../src/catalog.ts';
 import { loadConfig } from '../../../src/config.ts';
 import type { Role, WebConfig } from '../../../src/config.ts';
 import type { Loaded } from '../../../src/engine/context.ts';
+import { createSources } from '../../../src/sources/sources.ts';
 import { createEngine } from '../../../src/engine/engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { createHaltFile } from '../../../src/engine/halt-file.ts';
@@ -167,6 +168,7 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
     facts,
     notifiers,
     spawner: nobody,
+    sources: createSources(() => ({ alertmanagers: [], prometheus: null })),
     telemetry: metrics.telemetry,
     halt,
     owner: 'test',

@@ -7,6 +7,7 @@ import { loadByName } from '../../../src/port/loader.ts';
 import type { ReadFact } from '../../../src/rule/fact.ts';
 import type { KnownRunbook } from '../../../src/rule/ladder.ts';
 import type { Policy } from '../../../src/rule/limits.ts';
+import { defaultPolicy } from '../../../src/config.ts';
 import { loadRules } from '../../../src/rule/load.ts';
 import type { RuleContext, TextFile } from '../../../src/rule/load.ts';
 import type { Rule } from '../../../src/rule/rule.ts';
@@ -15,23 +16,7 @@ import type { Attempt } from '../../../src/run/history.ts';
 export const loadFacts = (): Promise<Facts> => loadByName<Fact>(new URL('../../../src/facts/', import.meta.url), false);
 export const facts = await loadFacts();
 
-const HOUR = 3_600_000;
-export const policy: Policy = {
-  mode: 'auto',
-  attempts: [
-    { max: 3, per: HOUR },
-    { max: 9, per: 24 * HOUR },
-  ],
-  budget: [{ max: 10, per: HOUR }],
-  cooldown: { afterFailure: 300_000, factor: 1, max: HOUR, afterSuccess: 60_000 },
-  maxConcurrent: 1,
-  maxConcurrentTotal: 4,
-  settle: 900_000,
-  stale: 600_000,
-  resolveHold: 900_000,
-  episodeTtl: 24 * HOUR,
-  approval: { remind: 300_000, escalate: 600_000, expires: 1_800_000 },
-};
+export const policy: Policy = { ...defaultPolicy, mode: 'auto' };
 
 const runbook = (effect: KnownRunbook['effect'], inputs: KnownRunbook['inputs'] = {}): KnownRunbook => ({
   effect,
@@ -49,8 +34,8 @@ export const context = (changes: Partial<RuleContext> = {}): RuleContext => ({
   conditionFiles: [],
   recovery: policy,
   components: new Map([
-    ['cache', { policy: { ...policy, attempts: [{ max: 2, per: HOUR }] } }],
-    ['wide', { policy: { ...policy, attempts: [{ max: 100, per: HOUR }] } }],
+    ['cache', { policy: { ...policy, attempts: [{ max: 2, per: 3_600_000 }] } }],
+    ['wide', { policy: { ...policy, attempts: [{ max: 100, per: 3_600_000 }] } }],
   ]),
   degradedModes: new Set(['redis_unavailable']),
   ...changes,
@@ -118,6 +103,7 @@ export const readerOf = (labels: Record<string, string>, changes: Partial<FactIn
   factReader(facts, { ...inputOf(labels, changes), ledger: 'live' });
 
 export const attemptOf = (changes: Partial<Attempt> = {}): Attempt => ({
+  domain: null,
   id: 'attempt',
   ledger: 'live',
   runId: 'run',
