@@ -1,8 +1,11 @@
 // `amends check`: reads configuration, rules and runbooks as `serve` would and says everything that is wrong with them.
+import { readFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
+import { parseDocument } from 'yaml';
 import { formatProblem } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
-import type { Settings } from '../config.ts';
+import { isObject } from '../base/json.ts';
+import type { Config, Settings } from '../config.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
@@ -20,7 +23,12 @@ export const command: Command = {
 };
 
 /** What can only be told with a configuration that is good. */
-const NEED_CONFIG: ReadonlySet<string> = new Set(['unknown-degraded-mode', 'looser-limit', 'unknown-component']);
+const NEED_CONFIG: ReadonlySet<string> = new Set([
+  'unknown-degraded-mode',
+  'looser-limit',
+  'unknown-component',
+  'missing-file',
+]);
 
 const run = async ({ args, edge, options, output }: Invocation): Promise<number> => {
   const file = args[0];
@@ -55,7 +63,12 @@ const look = async (settings: Settings): Promise<Look> => {
   const web = settings.webConfigFile === null ? null : await loadWebConfig(settings.webConfigFile);
   const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
   // A broken configuration must not hide what is wrong with the rules: those are read with the defaults then.
-  const used = config.ok ? config.value : builtInConfig(dirname(settings.configFile), settings.recoveryMode);
+  const used = config.ok
+    ? config.value
+    : {
+        ...builtInConfig(dirname(settings.configFile), settings.recoveryMode),
+        ...(await filesNamedBy(settings.configFile)),
+      };
   const folderFound =
     config.ok ||
     !config.problems.some((problem) => problem.code === 'no-such-file' && isSame(problem.file, settings.configFile));
@@ -73,6 +86,23 @@ const look = async (settings: Settings): Promise<Look> => {
       runbooks: catalog?.ok === true ? catalog.value.runbooks.size : 0,
       notEnforced: used.notEnforced ?? [],
     },
+  };
+};
+
+/** What can be made out of a configuration that is refused. */
+const filesNamedBy = async (file: string): Promise<Pick<Config, 'ruleFiles' | 'runbookFiles'>> => {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const document = parseDocument(text);
+  // Aliases are refused, and are not followed here either.
+  const plainly = document.errors.length === 0 && !/[*&]\w/.test(text);
+  const given: unknown = plainly ? document.toJS() : null;
+  const named = (key: string, otherwise: string): readonly string[] => {
+    const value = isObject(given) ? given[key] : undefined;
+    return Array.isArray(value) && value.every((one) => typeof one === 'string') ? value : [otherwise];
+  };
+  return {
+    ruleFiles: named('rule_files', 'rules/**/*.json'),
+    runbookFiles: named('runbook_files', 'runbooks/**/*.yaml'),
   };
 };
 

@@ -32,12 +32,12 @@ const run = async ({ edge, options }: Invocation): Promise<number> => {
     edge.err('amends did not start. To look at the files alone: amends check');
     return app.exitCode ?? FOUND;
   }
-  const { start, stop, reload, loaded } = app.value;
+  const running = app.value;
   try {
-    const { url } = await start();
-    if (loaded().config.file === null) edge.err(withoutFile(url, settings.configFile));
+    const { url } = await running.start();
+    if (running.loaded().config.file === null) edge.err(withoutFile(url, settings.configFile));
     // What is wrong with it is logged, and the last good one stays.
-    const offReload = edge.onReload(() => void reload().catch((error: unknown) => edge.err(String(error))));
+    const offReload = edge.onReload(() => void running.reload().catch((error: unknown) => edge.err(String(error))));
     await ending;
     offReload();
     return FINE;
@@ -45,7 +45,7 @@ const run = async ({ edge, options }: Invocation): Promise<number> => {
     edge.err(`amends did not start: ${error instanceof Error ? error.message : String(error)}`);
     return FOUND;
   } finally {
-    await stop(GRACE_MS);
+    await running.stop(GRACE_MS);
   }
 };
 
