@@ -110,7 +110,7 @@ describe('an alert comes in', () => {
     expect((await amends.list('outbox')).filter((row) => row.topic === 'escalation')).toHaveLength(1);
   });
 
-  it('F36 and an alert that comes back while its run settles makes the run ineffective', async () => {
+  it('and an alert that comes back while its run settles makes the run ineffective', async () => {
     await amends.post([FIRING]);
     await amends.post([RESOLVED]);
     amends.clock.advance(120_000);
@@ -141,7 +141,7 @@ describe('an alert comes in', () => {
     expect(ledger.effects()).toEqual([]);
   });
 
-  it('R6 and an approved run starts, a denied one never does, an unanswered one expires and is escalated', async () => {
+  it('F47 and an approved run starts, a denied one never does, an unanswered one expires and is escalated', async () => {
     await amends.reload({ 'rules/shop.json': { ...RULE, event: { type: 'remediate', params: { runbook: 'shop/mend', mode: 'approve' } } } });
     await amends.post([FIRING]);
     const [run] = await amends.list('runs');
