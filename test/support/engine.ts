@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
 import { createIds } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
 import { createRedactor } from '../../src/base/secret.ts';
@@ -56,6 +57,10 @@ export type EngineUnderTest = {
   /** Posts an Alertmanager body with these alerts and lets the engine come to rest. */
   post(alerts: readonly AlertGiven[]): Promise<void>;
   settle(): Promise<void>;
+  /** Posts without waiting for anything but the acknowledgement. */
+  submit(alerts: readonly AlertGiven[]): Promise<void>;
+  /** Polls until it is so, at most 10 s. */
+  until(so: () => Promise<boolean>): Promise<void>;
   list<K extends keyof Rows>(kind: K): Promise<readonly Rows[K][]>;
   reload(files: Given['files'], config?: string): Promise<void>;
   haltFile: string;
@@ -160,6 +165,17 @@ export const startEngine = async (given: Given, options: { log?: boolean } = {})
       await engine.settle();
     },
     settle: () => engine.settle(),
+    async submit(alerts) {
+      const submission = await engine.intake.submit('alertmanager', body(clock, alerts));
+      if (submission.status !== 'accepted') throw new Error(`not accepted: ${JSON.stringify(submission)}`);
+    },
+    async until(so) {
+      const end = systemClock.monotonic() + 10_000;
+      while (!(await so())) {
+        if (systemClock.monotonic() > end) throw new Error('it did not come about within 10 s');
+        await systemClock.sleep(10);
+      }
+    },
     list: async (kind) => (await store.list(kind, { limit: 500, cursor: null, filters: {}, since: null })).items,
     async reload(files, config) {
       writeFiles(folder, { ...files, ...(config === undefined ? {} : { 'amends.yaml': config }) });
