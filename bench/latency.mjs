@@ -6,13 +6,16 @@ import { percentile, rounded, say, startAmends } from './amends.mjs';
 
 const goals = { p50_ms: 10, p99_ms: 50 };
 
+/** Hundreds of components in a minute would be a storm, and held. */
+const storm = { components: 100_000 };
+
 /** A component for each alert, so that its history is as short as in real life; JSON is YAML too. */
 const files = (port, alerts) => ({
   'amends.yaml': JSON.stringify({
     version: 1,
     rule_files: ['rules/**/*.json'],
     runbook_files: ['runbooks/**/*.yaml'],
-    recovery: { mode: 'auto', budget: [{ max: 100_000, per: '1h' }], max_concurrent_total: 1_000 },
+    recovery: { mode: 'auto', budget: [{ max: 100_000, per: '1h' }], max_concurrent_total: 1_000, storm },
     components: Object.fromEntries(
       Array.from({ length: alerts }, (_, index) => [
         `bench-${index}`,

@@ -82,9 +82,11 @@ type Stage = {
 };
 
 const setUp = async (
-  { edge: { clock }, options }: Invocation,
+  { edge, options, output }: Invocation,
   { folder, processes, print, signal }: Stage,
 ): Promise<Demo> => {
+  const { clock } = edge;
+  const colors = edge.colors && output === 'table';
   const shopFolder = join(folder, 'shop');
   mkdirSync(shopFolder);
   makeShopFiles(shopFolder, clock.now());
@@ -128,6 +130,7 @@ const setUp = async (
     ].join('\n'),
   );
   // The folder's name says nothing and is long.
-  const story = startStory({ clock, client, print: (line) => print(line.replaceAll(`${shopFolder}/`, '')), signal });
+  const short = (line: string): void => print(line.replaceAll(`${shopFolder}/`, ''));
+  const story = startStory({ clock, client, print: short, colors, signal });
   return { clock, signal, client, story, processes, monitoring, shopFolder, shopUrl };
 };

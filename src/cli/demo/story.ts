@@ -1,4 +1,5 @@
 // Tells what happens while it happens: asks amends' API again and again and prints what is new, in the order of its time.
+import { createColors } from 'picocolors';
 import type { Clock } from '../../base/clock.ts';
 import { isObject } from '../../base/json.ts';
 import type { Answer, Client } from '../terminal/client.ts';
@@ -16,6 +17,7 @@ export type StoryOptions = {
   readonly clock: Clock;
   readonly client: Client;
   readonly print: (line: string) => void;
+  readonly colors: boolean;
   readonly signal: AbortSignal;
 };
 
@@ -33,11 +35,12 @@ const QUIET_REASONS: ReadonlySet<string> = new Set(['duplicate', 'resolved']);
 
 type News = { readonly at: number; readonly line: string };
 
-export const startStory = ({ clock, client, print, signal }: StoryOptions): Story => {
+export const startStory = ({ clock, client, print, colors, signal }: StoryOptions): Story => {
   const began = clock.now();
   const seen = new Set<string>();
+  const paint = painter(colors);
   const say = ({ at, line }: News): void =>
-    print(`[${(Math.max(0, at - began) / 1_000).toFixed(1).padStart(6)} s] ${line}`);
+    print(`[${(Math.max(0, at - began) / 1_000).toFixed(1).padStart(6)} s] ${paint(line)}`);
   const fresh = (key: string): boolean => !seen.has(key) && seen.add(key).size > 0;
   const timeOf = (item: Answer): number => Date.parse(plain(item['at'] ?? item['createdAt']));
 
@@ -135,3 +138,14 @@ const place = (item: Answer): string =>
 
 /** The end of a run repeats what its failed step has just said. */
 const short = (event: Answer): Answer => (event['type'] === 'done' ? { ...event, detail: '' } : event);
+
+/** Green for what helps, red for what is broken, yellow for what a human has to see. */
+const painter = (colors: boolean) => {
+  const { bold, green, red, yellow } = createColors(colors);
+  return (line: string): string => {
+    if (line.startsWith('---')) return bold(line);
+    if (line.startsWith('inbox') || line.includes('nothing automatic is left')) return yellow(line);
+    if (/ failed|answers 503|^broken|unresolved/.test(line)) return red(line);
+    return /verification passed|done: resolved|answers 201/.test(line) ? green(line) : line;
+  };
+};
