@@ -11,6 +11,7 @@ import type { ComponentFigures } from './figures.ts';
 import { readSince } from './outside.ts';
 import { Refused } from './problem.ts';
 import { openapi } from './routes.ts';
+import { runbookPage } from './runbook-page.ts';
 
 const missing = (what: string): Refused =>
   new Refused({ status: 404, title: 'Not found', detail: `There is no ${what}.` });
@@ -90,6 +91,12 @@ const fromStore = (context: ApiContext): Handlers => {
 
 const fromCatalog = (context: ApiContext): Handlers => {
   const { store, loaded } = context;
+  const runbookOf = (params: Call['params']) => {
+    const name = `${params['kind']}/${params['strategy']}`;
+    const found = loaded().catalog.runbooks.get(name);
+    if (found === undefined) throw missing(`runbook ${name}`);
+    return found;
+  };
   return {
     components: async ({ query }) => ({
       body: slice(
@@ -152,12 +159,8 @@ const fromCatalog = (context: ApiContext): Handlers => {
       );
       return { body: slice(runbooks, query) };
     },
-    runbook: ({ params }) => {
-      const name = `${params['kind']}/${params['strategy']}`;
-      const found = loaded().catalog.runbooks.get(name);
-      if (found === undefined) throw missing(`runbook ${name}`);
-      return { body: found };
-    },
+    runbook: ({ params }) => ({ body: runbookOf(params) }),
+    'runbook-page': ({ params }) => ({ page: runbookPage(runbookOf(params)) }),
     openapi: () => ({ body: openapi(context.version) }),
   };
 };

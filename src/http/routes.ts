@@ -113,6 +113,14 @@ export const ROUTES: readonly Route[] = [
     summary: 'Reads configuration, rules and runbooks again; the last good set stays if one is refused.',
   },
 
+  {
+    id: 'runbook-page',
+    method: 'GET',
+    path: '/runbooks/:kind/:strategy',
+    role: 'viewer',
+    summary: "A runbook as a page to read: where the alerts' runbook_url leads.",
+  },
+
   read(
     'alerts',
     'alerts',
@@ -273,6 +281,7 @@ const operation = (route: Route): object => {
     responses: {
       [route.id === 'deliver' ? '202' : '200']: {
         description: 'Done.',
+        ...(route.id === 'runbook-page' ? { content: { 'text/html': { schema: { type: 'string' } } } } : {}),
         ...(isList ? { content: { 'application/json': { schema: { $ref: '#/components/schemas/Page' } } } } : {}),
       },
       default: {

@@ -242,8 +242,11 @@ const sendJson = (
   response: ServerResponse,
   { status = 200, body }: { readonly status?: number; readonly body: unknown },
 ): void => {
-  const text = JSON.stringify(outside(body));
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  sendText(response, 'application/json', JSON.stringify(outside(body)), status);
+};
+
+const sendText = (response: ServerResponse, type: string, text: string, status = 200): void => {
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
   response.end(text);
 };
 
@@ -275,9 +278,7 @@ const dispatch = async (
       throw new Refused({ status: 403, title: 'Forbidden', detail: `This needs the role ${route.role}.` });
     }
     if (route.id === 'metrics') {
-      const text = await options.metrics.text();
-      response.writeHead(200, { 'Content-Type': options.metrics.contentType });
-      response.end(text);
+      sendText(response, options.metrics.contentType, await options.metrics.text());
       return;
     }
     const handler = handlers[route.id];
@@ -288,7 +289,9 @@ const dispatch = async (
       body: route.body === undefined ? undefined : checked(route.body, await readJson(request, response, body), 'body'),
       principal,
     };
-    sendJson(response, await handler(call));
+    const reply = await handler(call);
+    if ('page' in reply) sendText(response, 'text/html; charset=utf-8', reply.page);
+    else sendJson(response, reply);
   } catch (error) {
     next(error);
   }

@@ -228,6 +228,16 @@ describe('one thing', () => {
     });
   });
 
+  it('the page of a runbook, where the runbook_url of an alert leads, has all of it and nothing to load', async () => {
+    const { status, headers, text } = await given.ask('/runbooks/cache/slow', { as: 'viewer' });
+    expect([status, headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+    expect(headers['content-security-policy']).toContain("default-src 'none'");
+    for (const part of ['cache/slow', 'Says that it is slow.', 'degrade.set', 'sqlite.check', 'Look at it.'])
+      expect(text).toContain(part);
+    expect(text).not.toMatch(/<script|<style|<link|<img|style=|\son\w+=/i);
+    expect((await given.ask('/runbooks/cache/nope', { as: 'viewer' })).status).toBe(404);
+  });
+
   it.each(['decisions/nope', 'decisions/nope/explain', 'runs/nope', 'components/nope', 'runbooks/cache/nope'])(
     '%s is not found',
     async (path) => {
