@@ -39,7 +39,7 @@ export const pathsIn = (folder: string): Paths => ({
 
 const RESTORE =
   'put a copy that is whole in its place, without an amends.db-wal and amends.db-shm beside it; or move the file away and start with ' +
-  '--accept-empty-history, which forgets cooldowns and caps and asks a human for every recovery for a day';
+  '--storage.accept-empty-history, which forgets cooldowns and caps and asks a human for every recovery for a day';
 
 /** From statfs(2): file systems on which a lock may be believed and yet not hold. */
 const REMOTE_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
@@ -165,7 +165,7 @@ export const markCreated = (paths: Paths, now: number): void => {
   const marker = openSync(paths.marker, 'w', 0o600);
   writeSync(
     marker,
-    `amends.db was made here on ${rfc3339(now)}. Without it amends does not start: see --accept-empty-history.\n`,
+    `amends.db was made here on ${rfc3339(now)}. Without it amends does not start: see --storage.accept-empty-history.\n`,
   );
   fsyncSync(marker);
   closeSync(marker);

@@ -100,7 +100,7 @@ describe('a start', () => {
     rmSync(join(folder, 'amends.db'));
     writeFileSync(join(folder, 'amends.db-wal'), 'left behind');
     await expect(open(folder)).rejects.toMatchObject(
-      refusal(/is missing, and .*amends\.created says/, /--accept-empty-history/),
+      refusal(/is missing, and .*amends\.created says/, /--storage\.accept-empty-history/),
     );
     expect(existsSync(join(folder, 'amends.db'))).toBe(false);
     const store = await open(folder, { acceptEmptyHistory: true });
