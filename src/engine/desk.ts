@@ -8,6 +8,7 @@ import { planDigest } from '../run/admission.ts';
 import { cooldownEnd } from '../run/cooldown.ts';
 import type { RunEvent } from '../run/events.ts';
 import { firstRefusal } from '../run/guards.ts';
+import { haltedSince } from '../run/halted.ts';
 import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
@@ -72,7 +73,8 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       return `the run is ${state.name}${state.cause === null ? '' : ` (${state.cause})`}: nobody is asked`;
     if (step !== null && state.asked.step !== step)
       return `the run asks about ${state.asked.step ?? 'its start'}, not about ${step}`;
-    if (view.now >= state.asked.expiresAt) return 'the question has expired';
+    const stoodStill = haltedSince(view.history.halt, state.asked.at, view.now);
+    if (view.now - stoodStill >= state.asked.expiresAt) return 'the question has expired';
     if (state.asked.planDigest !== planDigest(view.plan)) return 'the plan is not the one that was asked about';
     return null;
   };

@@ -1,5 +1,6 @@
 // All loops of the engine as one thing that starts, stops and can be asked to do one round.
 import type { Desk } from '../port/desk.ts';
+import type { Write } from '../run/writes.ts';
 import type { EngineContext } from './context.ts';
 import type { Decider } from './decider.ts';
 import { createDecider } from './decider.ts';
@@ -76,7 +77,18 @@ export const createEngine = (context: EngineContext): Engine => {
   };
 };
 
-/** A halt takes effect on what runs too when it is a hard one; lifting the file wakes what it held. */
+const BY_FILE = 'the halt file';
+const haltedByFile = (reason: string): readonly Write[] => [
+  { type: 'halt', on: true, hard: false, by: BY_FILE, reason },
+  { type: 'audit', actor: BY_FILE, action: 'halt', subject: 'all', detail: { reason } },
+];
+const liftedByFile = (at: number): readonly Write[] => [
+  { type: 'halt', on: false, hard: false, by: BY_FILE, reason: 'the file is gone' },
+  { type: 'episodes.wake', component: null, at },
+  { type: 'audit', actor: BY_FILE, action: 'resume', subject: 'all', detail: {} },
+];
+
+/** The file is put on record as a halt, so that it is seen, and its time counted, like any other; a file that goes lifts what it began. */
 const createHaltWatch = (context: EngineContext, runner: Runner): Loop => {
   let before: string | null = null;
   return createLoop({
@@ -85,21 +97,15 @@ const createHaltWatch = (context: EngineContext, runner: Runner): Loop => {
     everyMs: HALT_WATCH_MS,
     log: context.log,
     async tick() {
-      const now = context.halt.reason();
-      if (now === before) return;
-      before = now;
-      const detail = { file: now ?? 'gone' };
+      const reason = context.halt.reason();
+      if (reason === before) return;
+      before = reason;
       const at = context.clock.now();
-      if (now !== null)
-        await context.store.write([{ type: 'audit', actor: 'file', action: 'halt', subject: 'all', detail }], at);
-      else {
-        await context.store.write(
-          [
-            { type: 'episodes.wake', component: null, at },
-            { type: 'audit', actor: 'file', action: 'resume', subject: 'all', detail },
-          ],
-          at,
-        );
+      const { halt } = await context.store.controls();
+      if (reason !== null && !halt.on) await context.store.write(haltedByFile(reason), at);
+      // Somebody's own halt outlives the file.
+      if (reason === null && halt.on && halt.by === BY_FILE) {
+        await context.store.write(liftedByFile(at), at);
         runner.wake();
       }
     },

@@ -3,6 +3,7 @@
 import { formatDuration } from '../base/duration.ts';
 import type { RunRow } from '../port/store.ts';
 import { stepOf } from '../run/asked.ts';
+import { haltedSince } from '../run/halted.ts';
 import type { Write } from '../run/writes.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
@@ -39,7 +40,8 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     await record(context, run.id, null, (view, state) => {
       const { asked } = state;
       if (state.name !== 'awaiting_approval' || asked === null) return null;
-      if (view.now >= asked.expiresAt) {
+      const stoodStill = haltedSince(view.history.halt, asked.at, view.now);
+      if (view.now - stoodStill >= asked.expiresAt) {
         if (asked.step !== null) {
           return {
             events: [{ type: 'expired', step: asked.step }],
@@ -59,7 +61,7 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
         );
       }
       const { remind, escalate } = view.plan.policy.approval;
-      const age = view.now - asked.at;
+      const age = view.now - asked.at - stoodStill;
       const level = age >= escalate ? 'escalated' : age >= remind ? 'reminded' : 'asked';
       const before = reminded.get(run.id) ?? 'asked';
       if (level === before || level === 'asked' || before === 'escalated') return null;

@@ -6,6 +6,7 @@ import type { Limit } from '../rule/limits.ts';
 import { breakerState } from './breaker.ts';
 import { cooldownEnd } from './cooldown.ts';
 import type { Attempt, History } from './history.ts';
+import { haltedSince } from './halted.ts';
 import { maintenanceEnd } from './maintenance.ts';
 import type { Plan } from './plan.ts';
 import type { Present } from './present.ts';
@@ -116,7 +117,8 @@ const CHECKS: readonly Guard[] = [
     name: 'stale',
     moments: ['start'],
     check({ plan, history, releasedAt }) {
-      const age = history.now - (releasedAt ?? history.now);
+      const since = releasedAt ?? history.now;
+      const age = history.now - since - haltedSince(history.halt, since, history.now);
       const limit = plan.policy.stale;
       return age > limit
         ? refuse(

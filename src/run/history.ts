@@ -41,6 +41,8 @@ export type Halt = {
   readonly reason: string;
   readonly at: number;
   readonly hard: boolean;
+  /** When the last halt was lifted; null while it holds. */
+  readonly until: number | null;
 };
 
 export type History = {

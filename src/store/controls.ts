@@ -13,6 +13,7 @@ export const toHalt = (row: Row<'controls'>): Halt => ({
   by: row.halt_by,
   reason: row.halt_reason,
   at: row.halt_at,
+  until: row.halt_until,
   hard: row.halt_hard === 1,
 });
 

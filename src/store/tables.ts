@@ -18,6 +18,8 @@ export type Tables = {
     halt_by: string;
     halt_reason: string;
     halt_at: number;
+    /** When the last halt was lifted; null while it holds, or when there was none. */
+    halt_until: number | null;
     halt_hard: Flag;
     /** The latest time that anything was decided at; time never goes back behind it. */
     highest_now: number;

@@ -5,7 +5,7 @@ import type { Attempt } from '../run/history.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';
 import type { EpisodePatch, NewRun, Write } from '../run/writes.ts';
 import { appendAudit } from './audit.ts';
-import { bumpAllVersions, bumpVersion } from './controls.ts';
+import { bumpAllVersions, bumpVersion, controlsRow } from './controls.ts';
 import type { Queries, Row } from './tables.ts';
 
 type Of<Type extends Write['type']> = Extract<Write, { type: Type }>;
@@ -33,19 +33,26 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
     case 'enable':
       await queries.deleteFrom('disabled').where('scope', '=', write.scope).where('name', '=', write.name).execute();
       return bumpScope(queries, write);
-    case 'halt':
+    case 'halt': {
+      // Lifting it keeps when it began: what waited stood still meanwhile.
+      const said = write.on
+        ? {
+            halt_on: 1 as const,
+            halt_hard: write.hard ? (1 as const) : (0 as const),
+            halt_by: write.by,
+            halt_reason: write.reason,
+            halt_until: null,
+          }
+        : { halt_on: 0 as const, halt_until: now };
+      const before = await controlsRow(queries);
+      const begins = write.on && before.halt_on === 0 ? { halt_at: now } : {};
       await queries
         .updateTable('controls')
-        .set({
-          halt_on: write.on ? 1 : 0,
-          halt_hard: write.hard ? 1 : 0,
-          halt_by: write.by,
-          halt_reason: write.reason,
-          halt_at: now,
-        })
+        .set({ ...said, ...begins })
         .where('id', '=', 1)
         .execute();
       return;
+    }
     case 'degraded':
       return setDegraded(queries, write, now);
     case 'inbox.open':

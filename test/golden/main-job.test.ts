@@ -175,6 +175,24 @@ describe('an alert comes in', () => {
     expect(ledger.effects()).toHaveLength(1);
   });
 
+  it('F45 and what waits for an answer stands still while everything is halted: three hours later it can still be given', async () => {
+    await amends.reload({
+      'rules/shop.json': { ...RULE, event: { type: 'remediate', params: { runbook: 'shop/mend', mode: 'approve' } } },
+    });
+    await amends.post([FIRING]);
+    const [run] = await amends.list('runs');
+    await amends.engine.desk.halt({ by: 'ann', reason: 'deploy', hard: false });
+    amends.clock.advance(3 * 60 * 60_000);
+    await amends.settle();
+    expect(await amends.engine.desk.approve({ runId: run?.id ?? '', step: null, by: 'bob', comment: 'go' })).toMatchObject({ ok: true });
+    await amends.settle();
+    expect(ledger.effects()).toEqual([]);
+    await amends.engine.desk.resume({ by: 'ann', reason: 'done' });
+    await amends.settle();
+    expect((await amends.list('runs'))[0]).toMatchObject({ outcome: 'resolved' });
+    expect(ledger.effects()).toHaveLength(1);
+  });
+
   it('F43 F44 and one bad alert among a hundred is invalid while ninety-nine are decided', async () => {
     const good = Array.from({ length: 99 }, (_, index) => ({ labels: { alertname: 'Other', n: String(index) } }));
     const raw = JSON.parse(String(body(amends.clock, good))) as { alerts: unknown[] };

@@ -77,6 +77,7 @@ const controls = (openStore: OpenStore): void => {
       expect((await historyOf(store, START)).halt).toEqual({
         on: true,
         hard: true,
+        until: null,
         by: 'anna',
         reason: 'fire',
         at: START,
