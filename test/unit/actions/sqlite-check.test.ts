@@ -125,6 +125,25 @@ describe('sqlite.check', () => {
     },
   );
 
+  it('D1: a check that is out of time says what it saw until then, and that it knows of no damage', async () => {
+    const { folder, path } = makeDatabase(contexts.folder, 'delete');
+    holder = await startHolder(folder, { path, does: 'exclusive' });
+    const error = await failureOf(perform(check, { path, busy: '10s' }, contexts.make({ timeout: 500 })));
+    expect(error.kind).toBe('retryable');
+    expect(error.outputs).toEqual({
+      ok: false,
+      layer_exists: 1,
+      layer_readable: 1,
+      layer_opens: 0,
+      layer_integrity: 0,
+      layer_query: 0,
+      layer_wal_size: 0,
+      failed_layer: 'opens',
+      transient: true,
+      error: 'time is up',
+    });
+  });
+
   it('D1: an application that only has the file open is no lock', async () => {
     const { folder, path } = makeDatabase(contexts.folder, 'wal');
     holder = await startHolder(folder, { path, does: 'read' });
