@@ -14,6 +14,7 @@ import type { RunState } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
 import type { ConfiguredComponent } from '../config.ts';
 import type { Target } from '../alert/component.ts';
+import { changedSince, needsAnother } from './bound.ts';
 import type { EngineContext } from './context.ts';
 import { admitter } from './decider.ts';
 import type { Decider } from './decider.ts';
@@ -87,9 +88,10 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
   });
 
   return {
-    approve: ({ runId, step, by, comment }) =>
-      onRun(runId, by, 'approve', (view, state) => {
-        const refusal = answerable(view, state, step) ?? changedSince(context, view.plan);
+    async approve({ runId, step, by, comment }) {
+      const another = await needsAnother(context, runId, by);
+      return onRun(runId, by, 'approve', (view, state) => {
+        const refusal = answerable(view, state, step) ?? changedSince(context.loaded(), view.plan) ?? another;
         if (refusal !== null) return refusal;
         const asked = state.asked?.step ?? null;
         const rest =
@@ -98,7 +100,8 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
             : null;
         const event: RunEvent = { type: 'approved', step: asked, by, notBefore: Math.max(view.now, rest ?? 0) };
         return { events: [event], writes: [closeQuestion(runId, by, comment)] };
-      }),
+      });
+    },
     deny: ({ runId, step, by, comment }) =>
       onRun(runId, by, 'deny', (view, state) => {
         const refusal = answerable(view, state, step);
@@ -199,16 +202,6 @@ const audited = (
   subject: string,
   detail: Readonly<Record<string, Json | undefined>>,
 ): Write => ({ type: 'audit', actor, action, subject, detail });
-
-/** An approval is for the rule and runbook as they were shown. */
-const changedSince = (context: EngineContext, plan: Plan): string | null => {
-  const { catalog } = context.loaded();
-  if (catalog.runbooks.get(plan.runbook.name)?.digest !== plan.digests.runbook)
-    return 'the runbook has changed since it was asked';
-  if (plan.rule === null) return null;
-  const rule = catalog.rules.rules.find((candidate) => candidate.name === plan.rule);
-  return rule?.digest === plan.digests.rule ? null : 'the rule has changed since it was asked';
-};
 
 const recover = async (context: EngineContext, wakes: Wakes, request: RecoverRequest): Promise<Answer<Recovery>> => {
   const loaded = context.loaded();

@@ -1,6 +1,7 @@
 // The worker: claims a run under a lease, folds its events, asks what is next, does it, appends what came of it.
 import type { FailureKind } from '../base/failure.ts';
-import { LeaseLost } from '../base/failure.ts';
+import { IllegalTransition, LeaseLost } from '../base/failure.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { RunEvent } from '../run/events.ts';
 import { conclude, judgeEnd } from '../run/conclusion.ts';
 import type { Moment, Verdict } from '../run/guards.ts';
@@ -10,7 +11,7 @@ import type { EvaluateCondition } from '../run/next.ts';
 import { next } from '../run/next.ts';
 import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
-import { fold, workedMs } from '../run/state.ts';
+import { apply, fold, workedMs } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
 import { pageBlind, planDigest } from '../run/admission.ts';
 import type { Present } from '../run/present.ts';
@@ -24,7 +25,7 @@ import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import type { Performance } from './perform.ts';
-import type { Recorded } from './record.ts';
+import type { Addition, Recorded } from './record.ts';
 import { record } from './record.ts';
 import { performStep, renderStep, requestWrites, lookAt } from './step.ts';
 import { verify } from './verify.ts';
@@ -57,7 +58,11 @@ type Drive = {
   readonly stop: AbortController;
   /** When the outside was last asked whether this is still wanted; monotonic milliseconds. */
   askedAt: number;
+  /** A step whose intent is committed and whose effect comes next. */
+  intended: Intended | null;
 };
+
+type Intended = { readonly key: string; readonly step: ActionStep; readonly try: number; readonly input: JsonObject };
 
 export const createRunner = (context: EngineContext, onRunEnded: (view: RunView, state: RunState) => void): Runner => {
   const drives = new Map<string, Promise<void>>();
@@ -80,6 +85,7 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunView,
       state: fold(view.plan, view.events),
       stop,
       askedAt: Number.NEGATIVE_INFINITY,
+      intended: null,
     };
     stops.set(drive.runId, stop);
     const done = work(context, drive, () => draining, onRunEnded)
@@ -145,13 +151,19 @@ const work = async (
   const heartbeat = beat(context, drive);
   try {
     const recovery = drive.view.run.recoveries > drive.state.recoveries;
-    await append(context, drive, () => ({
-      events: [{ type: 'claimed', owner: context.owner, fence: drive.lease.fence, recovery }],
-      writes: [],
-    }));
-    if (recovery) await sweepInterrupted(context, drive);
+    const claimed: RunEvent = { type: 'claimed', owner: context.owner, fence: drive.lease.fence, recovery };
+    if (drive.state.name === 'queued') {
+      if (!(await start(context, drive, claimed))) return;
+    } else {
+      await append(context, drive, () => ({ events: [claimed], writes: [] }));
+      if (recovery) await sweepInterrupted(context, drive);
+    }
     for (;;) {
       drive.stop.signal.throwIfAborted();
+      if (drive.intended !== null) {
+        await performIntended(context, drive, drive.intended);
+        continue;
+      }
       if (draining()) return await park(context, drive, 'amends is stopping', 0);
       const command = next(drive.plan, drive.state, context.clock.now(), drive.evaluate);
       const goOn = await carryOut(context, drive, command);
@@ -211,7 +223,7 @@ const park = async (context: EngineContext, drive: Drive, why: string, forMs: nu
 const carryOut = async (context: EngineContext, drive: Drive, command: Command): Promise<boolean> => {
   switch (command.do) {
     case 'start':
-      return start(context, drive);
+      throw new IllegalTransition('a run is started where it is claimed');
     case 'step':
       return runStep(context, drive, command.key, command.step, command.try);
     case 'skip':
@@ -321,16 +333,18 @@ const verdictAt = (
     }),
   );
 
-const start = async (context: EngineContext, drive: Drive): Promise<boolean> => {
+/** Claimed, asked once more, begun, and the first step intended: one commit, since an alert waits for it. */
+const start = async (context: EngineContext, drive: Drive, claimed: RunEvent): Promise<boolean> => {
   let goOn = true;
   const present = await askPresent(context, drive.plan);
   const recorded = await append(context, drive, (view, state) => {
+    if (state.stop !== null || state.refusal !== null) return { events: [claimed], writes: [] };
     const refusal = verdictAt(context, 'start', view, state, present);
-    if (refusal === null) return { events: [{ type: 'started' }], writes: [] };
+    if (refusal === null) return begin(context, drive, view, state, [claimed, { type: 'started' }]);
     goOn = false;
     if (waitsForBetter(refusal)) {
       return {
-        events: [{ type: 'parked', why: refusal.detail, notBefore: view.now + HELD_MS }],
+        events: [claimed, { type: 'parked', why: refusal.detail, notBefore: view.now + HELD_MS }],
         writes: pageBlind(
           { plan: view.plan, episodeId: view.run.episodeId, inboxId: context.ids.next(), notifyId: context.ids.next() },
           refusal,
@@ -339,14 +353,33 @@ const start = async (context: EngineContext, drive: Drive): Promise<boolean> => 
       };
     }
     const cause = refusal.guard === 'unconfirmed' ? 'resolved' : 'stale';
-    return {
-      ...conclude(concluding(context, view, state), 'withdrawn', cause, `${refusal.guard}: ${refusal.detail}`),
-      release: true,
-    };
+    const ended = conclude(concluding(context, view, state), 'withdrawn', cause, `${refusal.guard}: ${refusal.detail}`);
+    return { events: [claimed, ...ended.events], writes: ended.writes, release: true };
   });
   drive.askedAt = context.clock.monotonic();
   if (goOn && recorded !== null) context.telemetry.runStarted(drive.plan.component.name, drive.plan.runbook.strategy);
   return goOn;
+};
+
+const begin = (
+  context: EngineContext,
+  drive: Drive,
+  view: RunView,
+  state: RunState,
+  events: readonly RunEvent[],
+): Addition => {
+  const begun = events.reduce((at, event) => apply(view.plan, at, { seq: 0, at: view.now, event }), state);
+  const command = next(view.plan, begun, view.now, drive.evaluate);
+  const rendered = command.do === 'step' ? renderStep(view.plan, drive.runId, begun, command.key, command.step) : null;
+  if (command.do !== 'step' || rendered?.ok !== true) return { events, writes: [] };
+  drive.intended = { key: command.key, step: command.step, try: command.try, input: rendered.input };
+  const intent: RunEvent = {
+    type: 'step_started',
+    step: command.key,
+    try: command.try,
+    input: context.redactor.value(rendered.shown),
+  };
+  return { events: [...events, intent], writes: [] };
 };
 
 /** What may be over in a moment is waited for, until it is stale; everything else withdraws the run, to be decided anew. */
@@ -382,8 +415,9 @@ const runStep = async (
   const waited = context.clock.monotonic() - drive.askedAt > ASK_AGAIN_MS;
   const present = forward && waited ? await askPresent(context, drive.plan) : NOT_ASKED;
   if (forward && waited) drive.askedAt = context.clock.monotonic();
-  await append(context, drive, (view, state) => {
-    const refusal = verdictAt(context, 'step', view, state, present);
+  const recorded = await append(context, drive, (view, state) => {
+    // After an approval in the middle every guard is asked again, as at a start.
+    const refusal = verdictAt(context, forward && state.approvedAnew ? 'start' : 'step', view, state, present);
     if (refusal?.guard === 'halted' || (forward && refusal !== null && waitsForBetter(refusal))) {
       held = refusal.detail;
       drive.askedAt = Number.NEGATIVE_INFINITY;
@@ -409,15 +443,24 @@ const runStep = async (
     };
   });
   if (held !== null) return false;
-  const status = drive.state.steps.get(key)?.status;
-  if (status !== 'started' && status !== 'undoing') return true;
+  const intended = recorded?.added.some(({ event }) => event.type === 'step_started') === true;
+  if (intended) drive.intended = { key, step, try: attempt, input: rendered.input };
+  return true;
+};
+
+const performIntended = async (
+  context: EngineContext,
+  drive: Drive,
+  { key, step, input, try: attempt }: Intended,
+): Promise<void> => {
+  drive.intended = null;
   const performance = await performStep(
     context,
     drive.plan,
     drive.runId,
     key,
     step,
-    rendered.input,
+    input,
     bounds(drive, key, step, context.clock.now()),
     drive.stop.signal,
   );
@@ -431,7 +474,6 @@ const runStep = async (
     events: [resultEvent(key, step, attempt, performance, view.now)],
     writes: performance.ok ? requestWrites(context, view, performance.requests) : [],
   }));
-  return true;
 };
 
 const resultEvent = (

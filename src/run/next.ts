@@ -84,7 +84,8 @@ const withdraw = (walk: Walk): Command => {
   if (state.refusal !== null)
     return end(walk, 'withdrawn', state.refusal.cause, `${state.refusal.cause} by ${state.refusal.by}`);
   const why = state.stop?.why ?? '';
-  const cause: OutcomeCause = why === 'resolved' || why === 'stale' ? why : 'cancelled';
+  // What a guard stopped is decided anew; what a human cancelled is theirs.
+  const cause: OutcomeCause = why === 'resolved' ? why : state.stop?.by === 'amends' ? 'stale' : 'cancelled';
   return { do: 'conclude', outcome: 'withdrawn', cause, detail: `${why} (${state.stop?.by ?? 'amends'})` };
 };
 

@@ -71,6 +71,8 @@ export type RunState = {
   readonly releasedAt: number;
   /** A human has said yes to it. */
   readonly approved: boolean;
+  /** Approved in the middle, and nothing was changed since: the next step that changes something is asked like a start. */
+  readonly approvedAnew: boolean;
   readonly startedAt: number | null;
   readonly firstStepAt: number | null;
   readonly verifiedAt: number | null;
@@ -113,6 +115,7 @@ export const INITIAL: RunState = {
   notBefore: 0,
   releasedAt: 0,
   approved: false,
+  approvedAnew: false,
   startedAt: null,
   firstStepAt: null,
   verifiedAt: null,
@@ -256,6 +259,7 @@ const transition = (plan: Plan, state: RunState, event: RunEvent, at: number): R
         })),
         name: state.startedAt === null ? 'queued' : 'running',
         approved: true,
+        approvedAnew: event.step !== null,
         asked: null,
         notBefore: event.notBefore,
         releasedAt: at,
@@ -383,7 +387,8 @@ const stepTransition = (plan: Plan, state: RunState, event: StepEvent, at: numbe
     }
   })();
   const firstStepAt = event.type === 'step_started' ? (state.firstStepAt ?? at) : state.firstStepAt;
-  return { ...withStep(state, event.step, () => after), firstStepAt };
+  const approvedAnew = state.approvedAnew && !(event.type === 'step_started' && mutating);
+  return { ...withStep(state, event.step, () => after), firstStepAt, approvedAnew };
 };
 
 const withStep = (state: RunState, key: string | null, change: (step: StepState) => StepState): RunState => {
