@@ -46,10 +46,12 @@ const start = async (folder: string, fault: Fault | null): Promise<Amends | null
 const get = async <T>(amends: Amends, path: string): Promise<T> =>
   (await (await fetch(`${amends.url}${path}`, { headers: { connection: 'close' } })).json()) as T;
 
-/** Polls until `found` answers something, at most for the budget. */
-const until = async <T>(what: string, found: () => Promise<T | undefined>): Promise<T> => {
+const hasEnded = ({ process: { exitCode, signalCode } }: Amends): boolean => exitCode !== null || signalCode !== null;
+
+/** Polls amends until `found` answers something, at most for the budget, and no longer than it lives. */
+const until = async <T>(amends: Amends, what: string, found: () => Promise<T | undefined>): Promise<T> => {
   const end = performance.now() + BUDGET_MS;
-  while (performance.now() < end) {
+  while (performance.now() < end && !hasEnded(amends)) {
     const value = await found().catch(() => undefined);
     if (value !== undefined) return value;
     await new Promise((resolve) => void setTimeout(resolve, 25));
@@ -124,7 +126,7 @@ const prepare = (folder: string, ledger: Ledger, shape: (typeof SHAPES)[keyof ty
 
 /** Answers whatever is asked, and waits until no run is open; gives the runs. */
 const rest = (amends: Amends): Promise<readonly Run[]> =>
-  until('the end of every run', async () => {
+  until(amends, 'the end of every run', async () => {
     const { items } = await get<{ items: Run[] }>(amends, '/api/v1/runs?limit=50');
     for (const run of items.filter(({ state }) => state === 'awaiting_approval')) {
       await fetch(`${amends.url}/api/v1/runs/${run.id}/approve`, {
@@ -165,7 +167,7 @@ const crashAt = async (shape: keyof typeof SHAPES, fault: Fault): Promise<boolea
     second = await start(folder, null);
     if (second === null) throw new Error('amends did not start again');
     if (acknowledged)
-      await until('the decision that was owed', async () =>
+      await until(second, 'the decision that was owed', async () =>
         (await get<{ items: unknown[] }>(second as Amends, '/api/v1/decisions')).items.length > 0 ? true : undefined,
       );
     await post(second, alert);
