@@ -7,6 +7,8 @@ import type { Problem, Result } from './base/failure.ts';
 import { bare } from './base/json.ts';
 import type { Json } from './base/json.ts';
 import type { ComponentShape, RecoveryShape } from './config-schema.ts';
+import { maintenanceOf } from './config-guards.ts';
+import type { Report } from './config-guards.ts';
 import { fileSdSchema } from './config-schema.ts';
 import { readShape, readYaml } from './config-source.ts';
 import type { Path, Source } from './config-source.ts';
@@ -51,11 +53,7 @@ export const defaultPolicy: Policy = {
 };
 
 /** Lays what is written over what is inherited: member by member, lists as a whole. `report` gets what contradicts itself. */
-export const inherit = (
-  above: Policy,
-  given: RecoveryShape,
-  report: (code: string, path: Path, message: string, mend: string) => void,
-): Policy => {
+export const inherit = (above: Policy, given: RecoveryShape, report: Report): Policy => {
   if (given.attempts !== undefined && given.max_attempts_per_hour !== undefined) {
     report(
       'said-twice',
@@ -110,7 +108,7 @@ export const inherit = (
       trials: given.breaker?.trials ?? above.breaker.trials,
     },
     storm: {
-      share: given.storm?.share === undefined ? above.storm.share : Number(given.storm.share.replace('%', '')) / 100,
+      share: shareOf(given.storm?.share) ?? above.storm.share,
       min: given.storm?.min ?? above.storm.min,
       max: given.storm?.max ?? above.storm.max,
       window: given.storm?.window ?? above.storm.window,
@@ -118,13 +116,20 @@ export const inherit = (
       componentsWindow: given.storm?.components_window ?? above.storm.componentsWindow,
       gather: given.storm?.gather ?? above.storm.gather,
     },
-    maintenance: above.maintenance,
+    // A window for all of them holds for each: a component adds its own.
+    maintenance: [...above.maintenance, ...maintenanceOf(given, report)],
     minHealthy: above.minHealthy,
     domain: above.domain,
     fleet: above.fleet,
-    promotion: above.promotion,
+    promotion: {
+      successes: given.promotion?.successes ?? above.promotion.successes,
+      share: shareOf(given.promotion?.share) ?? above.promotion.share,
+    },
   };
 };
+
+const shareOf = (share: string | undefined): number | undefined =>
+  share === undefined ? undefined : Number(share.slice(0, -1)) / 100;
 
 const attemptsOf = (above: readonly Limit[], given: RecoveryShape): readonly Limit[] => {
   if (given.attempts !== undefined) return given.attempts;
@@ -144,13 +149,6 @@ export type Built = {
   readonly problems: readonly Problem[];
 };
 
-const NOT_YET: ReadonlyArray<readonly [keyof ComponentShape, string]> = [
-  ['min_healthy', 'a health floor by PromQL'],
-  ['maintenance', 'maintenance windows'],
-  ['split', 'caps for each target'],
-  ['fleet', 'caps of a split component'],
-  ['domain', 'failure domains'],
-];
 const MOST_TARGETS = 20_000;
 
 /** One component with its inventory read. A problem does not stop the search for others. */
@@ -162,18 +160,6 @@ export const buildComponent = async (
 ): Promise<Built> => {
   const problems: Problem[] = [];
   const at = (...path: readonly PropertyKey[]): Path => ['components', name, ...path];
-  for (const [key, what] of NOT_YET) {
-    // Ignoring it would leave a guard out that somebody relies on.
-    if (shape[key] !== undefined)
-      problems.push(
-        source.problem(
-          'not-supported',
-          at(key),
-          `${key} (${what}) is not supported by this version`,
-          'remove it; nothing would enforce it',
-        ),
-      );
-  }
   const matchers: Matcher[] = [];
   const lines = shape.match === undefined ? [] : typeof shape.match === 'string' ? [shape.match] : shape.match;
   for (const [index, line] of lines.entries()) {

@@ -51,8 +51,40 @@ const httpUrl = z
   });
 const parsedUrl = (value: string): URL | undefined => (URL.canParse(value) ? new URL(value) : undefined);
 
+/** Where a neighbour is, and how amends shows itself to it. */
+const neighbourShape = {
+  url: httpUrl,
+  basic_auth: z
+    .strictObject({ username: text(256), password_file: text(4_096) })
+    .optional()
+    .meta({ description: 'The password stands in a file, read at each use.' }),
+  bearer_token_file: text(4_096).optional(),
+};
+const onlyOneCredential = (neighbour: { readonly basic_auth?: unknown; readonly bearer_token_file?: unknown }) =>
+  neighbour.basic_auth === undefined || neighbour.bearer_token_file === undefined;
+const TWO_CREDENTIALS = {
+  error: 'basic_auth and bearer_token_file exclude each other',
+  ...refusal('two-credentials', 'leave one of them out'),
+};
+
 const limit = z.strictObject({ max: whole(0, 100_000), per: duration(1_000) });
 const limits = z.array(limit).min(1).max(16);
+const share = z.string().regex(/^(100|\d{1,2})%$/, { error: 'a share such as 20% is expected' });
+const LONGEST_WINDOW_MS = 31 * 86_400_000;
+/** Whether the schedule and the time zone can be read is said by the loader, which has the library for it. */
+const maintenance = z
+  .array(
+    z.strictObject({
+      schedule: text(256),
+      timezone: text(64).optional(),
+      duration: duration(1_000).refine((ms) => ms <= LONGEST_WINDOW_MS, {
+        error: 'a window of more than 31 days is not maintenance',
+        ...refusal('out-of-range', 'disable the component: amends disable'),
+      }),
+      reason: text(1_024).optional(),
+    }),
+  )
+  .max(100);
 
 const recoveryShape = {
   mode: mode.optional(),
@@ -86,10 +118,7 @@ const recoveryShape = {
     .optional(),
   storm: z
     .strictObject({
-      share: z
-        .string()
-        .regex(/^(100|\d{1,2})%$/, { error: 'a share such as 20% is expected' })
-        .optional(),
+      share: share.optional(),
       min: whole(1, 100_000).optional(),
       max: whole(1, 100_000).optional(),
       window: duration(1_000).optional(),
@@ -98,6 +127,8 @@ const recoveryShape = {
       gather: duration().optional(),
     })
     .optional(),
+  maintenance: maintenance.optional(),
+  promotion: z.strictObject({ successes: whole(1, 100_000).optional(), share: share.optional() }).optional(),
 };
 
 // A connection is stored with every run: what is secret in it must be a reference.
@@ -161,7 +192,6 @@ const component = z.strictObject({
   domain: text(256).optional(),
   split: z.literal('target').optional(),
   fleet: z.strictObject({ attempts: limits, max_concurrent: whole(1, 10_000) }).optional(),
-  maintenance: z.union([z.record(z.string(), z.json()), z.array(z.record(z.string(), z.json()))]).optional(),
 });
 
 const sentences = z.array(text()).max(100);
@@ -174,10 +204,14 @@ export const configSchema = z.strictObject({
   rule_files: z.array(text()).max(100).optional(),
   runbook_files: z.array(text()).max(100).optional(),
   alertmanagers: z
-    .array(z.strictObject({ url: httpUrl, sources: z.array(name).min(1).max(100).optional() }))
+    .array(
+      z
+        .strictObject({ ...neighbourShape, sources: z.array(name).min(1).max(100).optional() })
+        .refine(onlyOneCredential, TWO_CREDENTIALS),
+    )
     .max(16)
     .optional(),
-  prometheus: z.strictObject({ url: httpUrl }).optional(),
+  prometheus: z.strictObject(neighbourShape).refine(onlyOneCredential, TWO_CREDENTIALS).optional(),
   recovery: z.strictObject(recoveryShape).optional(),
   components: z.record(name, component).optional(),
   degraded_modes: z

@@ -9,13 +9,15 @@ import { digest, sha256 } from './base/json.ts';
 import type { Json } from './base/json.ts';
 import { buildComponent, defaultPolicy, inherit, sharedTargets, unknownName } from './config-build.ts';
 import type { Files, Text } from './config-build.ts';
+import { withGuards } from './config-guards.ts';
 import { diskReaders, readText } from './config-files.ts';
 import type { Readers } from './config-files.ts';
 import { configSchema, webSchema } from './config-schema.ts';
-import type { ConfigShape, RecoveryShape } from './config-schema.ts';
+import type { ConfigShape } from './config-schema.ts';
 import { readShape, readYaml } from './config-source.ts';
 import type { Source } from './config-source.ts';
 import type { Allow } from './port/action.ts';
+import type { Credential, Neighbour } from './port/sources.ts';
 import { MODES } from './rule/limits.ts';
 import type { Mode, Policy } from './rule/limits.ts';
 import type { Severity } from './runbook/runbook.ts';
@@ -58,8 +60,8 @@ export type Config = {
   readonly ruleFiles: readonly string[];
   readonly runbookFiles: readonly string[];
   /** `sources` are those of the credentials whose alerts it can be asked about. */
-  readonly alertmanagers: ReadonlyArray<{ readonly url: string; readonly sources: readonly string[] }>;
-  readonly prometheus: { readonly url: string } | null;
+  readonly alertmanagers: ReadonlyArray<Neighbour & { readonly sources: readonly string[] }>;
+  readonly prometheus: Neighbour | null;
   /** `recovery`, which every component inherits from. */
   readonly recovery: Policy;
   readonly components: ReadonlyMap<string, ConfiguredComponent>;
@@ -74,8 +76,6 @@ export type Config = {
   readonly journalRetentionDays: number;
   /** All texts that made it, for the journal. */
   readonly text: string;
-  /** Pointers to what is read but not yet enforced, for `amends check` and the log to say so. */
-  readonly notEnforced?: readonly string[];
 };
 
 export type Role = 'viewer' | 'operator' | 'approver' | 'admin';
@@ -218,6 +218,9 @@ const withMode = (policy: Policy, mode: string | null): Policy => ({
   mode: MODES.find((known) => known === mode) ?? policy.mode,
 });
 
+const NO_PROMETHEUS =
+  'min_healthy is a question to Prometheus, and none is configured: nothing would ever be recovered';
+
 const buildConfig = async (
   source: Source,
   shape: ConfigShape,
@@ -237,7 +240,11 @@ const buildConfig = async (
     const built = await buildComponent(source, name, given, files);
     problems.push(...built.problems);
     texts.push(...built.texts);
-    components.set(name, { ...built.component, policy: inherit(recovery, given, reportUnder(['components', name])) });
+    const report = reportUnder(['components', name]);
+    const policy = withGuards(inherit(recovery, given, report), given, built.component, report);
+    if (policy.minHealthy !== null && shape.prometheus === undefined)
+      report('needs-prometheus', ['min_healthy'], NO_PROMETHEUS, 'add prometheus: { url: http://127.0.0.1:9090 }');
+    components.set(name, { ...built.component, policy });
   }
   problems.push(...sharedTargets(source, components.values()), ...unknownNames(source, shape, components));
   return problems.length > 0
@@ -309,8 +316,11 @@ const assemble = (
   folder,
   ruleFiles: shape.rule_files ?? (file === null ? [] : ['rules/**/*.json']),
   runbookFiles: shape.runbook_files ?? (file === null ? [] : ['runbooks/**/*.yaml']),
-  alertmanagers: (shape.alertmanagers ?? []).map(({ url, sources = ['alertmanager'] }) => ({ url, sources })),
-  prometheus: shape.prometheus ?? null,
+  alertmanagers: (shape.alertmanagers ?? []).map(({ sources = ['alertmanager'], ...neighbour }) => ({
+    ...neighbourOf(folder, neighbour),
+    sources,
+  })),
+  prometheus: shape.prometheus === undefined ? null : neighbourOf(folder, shape.prometheus),
   recovery,
   components,
   degradedModes: new Map(
@@ -348,16 +358,17 @@ const assemble = (
   auditCompression: shape.audit?.compression_enabled ?? true,
   journalRetentionDays: shape.journal?.retention_days ?? 30,
   text: texts.map(({ file: from, text }) => `# ${from}\n${text}`).join('\n---\n'),
-  notEnforced: notEnforced(shape),
 });
 
-const notEnforced = (shape: ConfigShape): string[] => {
-  const within = (at: string, given: RecoveryShape | undefined): string[] =>
-    (['breaker', 'storm'] as const).filter((key) => given?.[key] !== undefined).map((key) => `${at}/${key}`);
-  return [
-    ...within('/recovery', shape.recovery),
-    ...Object.entries(shape.components ?? {}).flatMap(([name, given]) => within(`/components/${name}`, given)),
-  ];
+const neighbourOf = (folder: string, shape: NonNullable<ConfigShape['prometheus']>): Neighbour => {
+  const { url, basic_auth: basic, bearer_token_file: token } = shape;
+  const credential: Credential | null =
+    basic !== undefined
+      ? { type: 'basic', username: basic.username, passwordFile: resolve(folder, basic.password_file) }
+      : token !== undefined
+        ? { type: 'bearer', tokenFile: resolve(folder, token) }
+        : null;
+  return { url, credential };
 };
 
 /** Shorter ones could be guessed. */

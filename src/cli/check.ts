@@ -48,8 +48,6 @@ type Found = {
   readonly components: number;
   readonly rules: number;
   readonly runbooks: number;
-  /** Pointers to what is read but not enforced by this version. */
-  readonly notEnforced: readonly string[];
 };
 type Look = { readonly problems: readonly Problem[]; readonly found: Found };
 
@@ -84,7 +82,6 @@ const look = async (settings: Settings): Promise<Look> => {
       components: used.components.size,
       rules: catalog?.ok === true ? catalog.value.rules.rules.length : 0,
       runbooks: catalog?.ok === true ? catalog.value.runbooks.size : 0,
-      notEnforced: used.notEnforced ?? [],
     },
   };
 };
@@ -110,8 +107,5 @@ const isSame = (left: string | undefined, right: string): boolean => left !== un
 
 const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-const sentence = ({ config, components, rules, runbooks, notEnforced }: Found): string =>
-  [
-    `${config}: good. ${countText(components, 'component')}, ${countText(rules, 'rule')}, ${countText(runbooks, 'runbook')}.`,
-    ...notEnforced.map((pointer) => `note: ${pointer} is read, but this version does not enforce it yet`),
-  ].join('\n');
+const sentence = ({ config, components, rules, runbooks }: Found): string =>
+  `${config}: good. ${countText(components, 'component')}, ${countText(rules, 'rule')}, ${countText(runbooks, 'runbook')}.`;

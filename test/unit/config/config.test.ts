@@ -83,9 +83,48 @@ components:
     expect((await load('recovery: { mode: auto }', 'shadow')).recovery.mode).toBe('shadow');
   });
 
-  it('names what it reads but does not yet enforce', async () => {
-    const config = await load('recovery: { breaker: { failures: 3 } }\ncomponents: { a: { storm: { share: 20% } } }');
-    expect(config.notEnforced).toEqual(['/recovery/breaker', '/components/a/storm']);
+  it('I7 a maintenance window of recovery holds for every component, which may add its own', async () => {
+    const config = await load(`
+recovery: { maintenance: [ { schedule: '0 2 * * sun', timezone: Europe/Berlin, duration: 1h30m, reason: patches } ] }
+components:
+  cache: { maintenance: [ { schedule: '0 12 * * *', duration: 10m } ] }
+  other: {}
+`);
+    const patches = { schedule: '0 2 * * sun', timezone: 'Europe/Berlin', duration: 5_400_000, reason: 'patches' };
+    expect(config.recovery.maintenance).toEqual([patches]);
+    expect(config.components.get('other')?.policy.maintenance).toEqual([patches]);
+    expect(config.components.get('cache')?.policy.maintenance).toEqual([
+      patches,
+      { schedule: '0 12 * * *', timezone: 'UTC', duration: 600_000, reason: '' },
+    ]);
+  });
+
+  it('what a rule has to show before it is promoted can be set, member by member', async () => {
+    const config = await load(
+      'recovery: { promotion: { share: 99% } }\ncomponents: { a: { promotion: { successes: 5 } } }',
+    );
+    expect(config.recovery.promotion).toEqual({ successes: 20, share: 0.99 });
+    expect(config.components.get('a')?.policy.promotion).toEqual({ successes: 5, share: 0.99 });
+  });
+
+  it('F41 I1 a component may have a health floor, failure domains and caps for each target; others do not inherit them', async () => {
+    const config = await load(`
+prometheus: { url: "http://127.0.0.1:9090" }
+components:
+  hosts:
+    inventory: { static: [ { target: one, labels: { zone: a } } ] }
+    min_healthy: { query: 'sum(up{job="hosts"})', min: 2.5 }
+    domain: zone
+    split: target
+    fleet: { attempts: [ { max: 10, per: 1h } ], max_concurrent: 2 }
+  other: {}
+`);
+    expect(config.components.get('hosts')?.policy).toMatchObject({
+      minHealthy: { query: 'sum(up{job="hosts"})', min: 2.5 },
+      domain: 'zone',
+      fleet: { attempts: [{ max: 10, per: 3_600_000 }], maxConcurrent: 2 },
+    });
+    expect(config.components.get('other')?.policy).toEqual(config.recovery);
   });
 });
 

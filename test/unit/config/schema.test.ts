@@ -20,7 +20,12 @@ describe('schemas/config.schema.json', () => {
     const config = parse(`
 version: 1
 recovery: { mode: auto, attempts: [ { max: 3, per: 1h } ], cooldown: { after_failure: 300s } }
-components: { cache: { kind: redis, match: ['job="x"'], inventory: { static: [a, { target: b, connect: { path: /x } }] } } }
+components:
+  cache: { kind: redis, match: ['job="x"'], inventory: { static: [a, { target: b, connect: { path: /x } }] } }
+  hosts:
+    maintenance: [ { schedule: '0 2 * * *', duration: 1h } ]
+    split: target
+    fleet: { attempts: [ { max: 10, per: 1h } ], max_concurrent: 2 }
 `) as unknown;
     expect([validate(config), validate.errors]).toEqual([true, null]);
   });
