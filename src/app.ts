@@ -145,7 +145,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     log,
     redactor,
     spawner,
-    sources: createSources(() => loaded.config),
+    sources: createSources(() => loaded.config, { clock, redactor }),
     telemetry: metrics.telemetry,
     halt,
     owner,

@@ -5,9 +5,19 @@ import type { Present } from '../run/present.ts';
 
 export type Sample = { readonly labels: Labels; readonly value: number };
 
+/** How amends shows itself to a neighbour. The file is read at each use, so that what is in it can be replaced. */
+export type Credential =
+  | { readonly type: 'basic'; readonly username: string; readonly passwordFile: string }
+  | { readonly type: 'bearer'; readonly tokenFile: string };
+
+export type Neighbour = { readonly url: string; readonly credential: Credential | null };
+
 export type Sources = {
   /** Whether the alert of this source with these labels fires now. Any Alertmanager that says firing is a yes, none reachable is a no. */
   alert(labels: Labels, source: string): Promise<Present['alert']>;
-  /** An instant query, at most 2 s. A refusal says what went wrong; no samples is no failure. */
-  query(promql: string): Promise<Result<readonly Sample[]>>;
+  /**
+   * An instant query, at most 2 s. A refusal says what went wrong; no samples is no failure. With `maxAgeMs` an answer
+   * that is no older will do.
+   */
+  query(promql: string, options?: { readonly maxAgeMs: number }): Promise<Result<readonly Sample[]>>;
 };

@@ -10,7 +10,7 @@ import { formatProblem } from '../../src/base/failure.ts';
 import type { Result } from '../../src/base/failure.ts';
 import { loadCatalog } from '../../src/catalog.ts';
 import { loadConfig } from '../../src/config.ts';
-import type { Loaded } from '../../src/engine/context.ts';
+import type { EngineContext, Loaded } from '../../src/engine/context.ts';
 import { createEngine } from '../../src/engine/engine.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createHaltFile } from '../../src/engine/halt-file.ts';
@@ -54,6 +54,8 @@ export type EngineUnderTest = {
   readonly clock: ShiftedClock;
   readonly store: Store;
   readonly engine: Engine;
+  /** A new engine on the same record: what the old one knew and did not write down is gone. */
+  restart(): void;
   /** Posts an Alertmanager body with these alerts and lets the engine come to rest. */
   post(alerts: readonly AlertGiven[]): Promise<void>;
   settle(): Promise<void>;
@@ -111,14 +113,17 @@ export const body = (clock: { now(): number }, alerts: readonly AlertGiven[]): B
     }),
   );
 
-export const startEngine = async (given: Given, options: { log?: boolean } = {}): Promise<EngineUnderTest> => {
+export const startEngine = async (
+  given: Given,
+  options: { log?: boolean; actions?: ReadonlyMap<string, Action> } = {},
+): Promise<EngineUnderTest> => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-engine-'));
   const clock = createShiftedClock();
   const ids = createIds(clock);
   const redactor = createRedactor();
   const log = createLog(options.log === true ? 'debug' : 'silent', redactor);
   const src = new URL('../../src/', import.meta.url);
-  const actions = await loadByName<Action>(new URL('actions/', src), true);
+  const actions = new Map([...(await loadByName<Action>(new URL('actions/', src), true)), ...(options.actions ?? [])]);
   const facts = await loadByName<Fact>(new URL('facts/', src), false);
   const notifiers = await loadByName<Notifier>(new URL('notifiers/', src), false);
   const load = async (): Promise<Loaded> => {
@@ -137,7 +142,7 @@ export const startEngine = async (given: Given, options: { log?: boolean } = {})
     owner: 'test',
     acceptEmptyHistory: false,
   });
-  const engine = createEngine({
+  const context: EngineContext = {
     store,
     clock,
     ids,
@@ -147,17 +152,21 @@ export const startEngine = async (given: Given, options: { log?: boolean } = {})
     facts,
     notifiers,
     spawner,
-    sources: createSources(() => loaded.config),
+    sources: createSources(() => loaded.config, { clock, redactor }),
     telemetry: silent,
     halt: createHaltFile(haltFile),
     owner: 'test',
     loaded: () => loaded,
-  });
+  };
+  let engine = createEngine(context);
   return {
     folder,
     clock,
     store,
-    engine,
+    get engine() {
+      return engine;
+    },
+    restart: () => void (engine = createEngine(context)),
     haltFile,
     async post(alerts) {
       const submission = await engine.intake.submit('alertmanager', body(clock, alerts));

@@ -89,8 +89,13 @@ export type Servers = {
   prometheus(options: {
     readonly config: Readonly<Record<string, unknown>>;
     readonly rules?: Readonly<Record<string, string>>;
+    /** Its `--web.config.file`: who may come in. */
+    readonly web?: Readonly<Record<string, unknown>>;
   }): Promise<Running>;
-  alertmanager(options: { readonly config: Readonly<Record<string, unknown>> }): Promise<Running>;
+  alertmanager(options: {
+    readonly config: Readonly<Record<string, unknown>>;
+    readonly web?: Readonly<Record<string, unknown>>;
+  }): Promise<Running>;
   stopAll(): Promise<void>;
 };
 
@@ -137,13 +142,14 @@ export const startedHere = (): Servers => {
         '/-/ready',
       );
     },
-    async prometheus({ config, rules = {} }) {
+    async prometheus({ config, rules = {}, web }) {
       const at = await folder();
       await mkdir(join(at, 'rules'));
       for (const [name, text] of Object.entries(rules)) await writeFile(join(at, 'rules', name), text);
       const file = join(at, 'prometheus.yml');
       // JSON is YAML.
       await writeFile(file, JSON.stringify({ rule_files: [join(at, 'rules', '*.yaml')], ...config }));
+      const guarded = await webConfig(at, web);
       return onPort(
         (port) => ({
           name: 'prometheus',
@@ -153,16 +159,18 @@ export const startedHere = (): Servers => {
             `--storage.tsdb.path=${join(at, 'data')}`,
             `--web.listen-address=127.0.0.1:${port}`,
             '--log.level=warn',
+            ...guarded,
           ],
           cwd: at,
         }),
         '/-/ready',
       );
     },
-    async alertmanager({ config }) {
+    async alertmanager({ config, web }) {
       const at = await folder();
       const file = join(at, 'alertmanager.yml');
       await writeFile(file, JSON.stringify(config));
+      const guarded = await webConfig(at, web);
       return onPort(
         (port) => ({
           name: 'alertmanager',
@@ -172,6 +180,7 @@ export const startedHere = (): Servers => {
             `--storage.path=${join(at, 'data')}`,
             `--web.listen-address=127.0.0.1:${port}`,
             '--cluster.listen-address=',
+            ...guarded,
           ],
           cwd: at,
         }),
@@ -184,6 +193,13 @@ export const startedHere = (): Servers => {
     },
   };
 };
+
+async function webConfig(folder: string, web: Readonly<Record<string, unknown>> | undefined): Promise<string[]> {
+  if (web === undefined) return [];
+  const file = join(folder, 'web.yml');
+  await writeFile(file, JSON.stringify(web));
+  return [`--web.config.file=${file}`];
+}
 
 function watched(start: Start, url: string): Running {
   const child: ChildProcess = spawn(start.file, start.args, {
@@ -234,7 +250,8 @@ async function becomesReady(running: Running, url: string): Promise<boolean> {
     async () => {
       if (running.exited()) return 'gone';
       const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
-      return response.ok ? 'ready' : false;
+      // Who keeps strangers out answers too.
+      return response.ok || response.status === 401 ? 'ready' : false;
     },
     READY_MS,
     50,

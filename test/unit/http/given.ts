@@ -168,7 +168,10 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
     facts,
     notifiers,
     spawner: nobody,
-    sources: createSources(() => ({ alertmanagers: [], prometheus: null })),
+    sources: createSources(() => ({ alertmanagers: [], prometheus: null, ignoreLabels: new Set() }), {
+      clock,
+      redactor,
+    }),
     telemetry: metrics.telemetry,
     halt,
     owner: 'test',
