@@ -11,8 +11,8 @@ export type Ledger = {
   readonly url: string;
   /** Every effect so far, as read from the file. */
   effects(): readonly Effect[];
-  /** How the path answers from now on: a status, or `hang`. 200 unless said otherwise. */
-  answer(path: string, status: number | 'hang'): void;
+  /** How the path answers from now on: a status, one that is yet to come, or `hang`. 200 unless said otherwise. */
+  answer(path: string, status: number | Promise<number> | 'hang'): void;
   /** Resolves with the next effect on the path. */
   next(path: string): Promise<Effect>;
   close(): Promise<void>;
@@ -26,7 +26,7 @@ const readBody = async (request: IncomingMessage): Promise<string> => {
 
 /** GET is a look and leaves no entry; everything else is an effect. */
 export const createLedger = async (file: string): Promise<Ledger> => {
-  const answers = new Map<string, number | 'hang'>();
+  const answers = new Map<string, number | Promise<number> | 'hang'>();
   const waiting = new Map<string, Array<(effect: Effect) => void>>();
   const server = createServer((request, response) => {
     void (async () => {
@@ -37,7 +37,7 @@ export const createLedger = async (file: string): Promise<Ledger> => {
         appendFileSync(file, `${JSON.stringify(effect)}\n`, { flush: true });
         for (const tell of waiting.get(path)?.splice(0) ?? []) tell(effect);
       }
-      const status = answers.get(path) ?? 200;
+      const status = await (answers.get(path) ?? 200);
       if (status === 'hang') return;
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ ok: status < 400 }));
