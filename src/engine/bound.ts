@@ -1,7 +1,6 @@
 // What an approval is bound to besides its run: the rule, the runbook and the configuration as they were when it was asked,
 // and, where something would be destroyed, a second person.
 import { digest } from '../base/json.ts';
-import type { Json } from '../base/json.ts';
 import type { RunRow } from '../port/store.ts';
 import type { Plan } from '../run/plan.ts';
 import { renderConnect } from '../runbook/template.ts';
@@ -34,10 +33,7 @@ const configuredAs = (config: Loaded['config'], plan: Plan): boolean => {
     target: { name: target.name, connect: connect.ok ? connect.value : null, labels: target.labels },
     policy,
   };
-  return (
-    digest(now as unknown as Json) ===
-    digest({ component: plan.component, target: plan.target, policy: plan.policy } as unknown as Json)
-  );
+  return digest(now) === digest({ component: plan.component, target: plan.target, policy: plan.policy });
 };
 
 /** Who asked for the run by hand, also where the rules chose the runbook; null: an alert did. */
