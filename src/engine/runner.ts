@@ -20,13 +20,13 @@ import { askPresent } from './present.ts';
 import { formatDuration } from '../base/duration.ts';
 import { evaluatorOf } from '../runbook/expression.ts';
 import type { ActionStep } from '../runbook/runbook.ts';
-import type { Lease, RunView } from '../port/store.ts';
+import type { Lease, RunAlone, RunView } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import type { Performance } from './perform.ts';
 import type { Addition, Recorded } from './record.ts';
-import { record } from './record.ts';
+import { record, recordAlone } from './record.ts';
 import { performStep, renderStep, requestWrites, lookAt } from './step.ts';
 import { verify } from './verify.ts';
 
@@ -51,7 +51,7 @@ const ASK_AGAIN_MS = 15_000;
 type Drive = {
   readonly runId: string;
   readonly plan: Plan;
-  readonly view: RunView;
+  readonly view: RunAlone;
   readonly evaluate: EvaluateCondition;
   lease: Lease;
   state: RunState;
@@ -64,7 +64,7 @@ type Drive = {
 
 type Intended = { readonly key: string; readonly step: ActionStep; readonly try: number; readonly input: JsonObject };
 
-export const createRunner = (context: EngineContext, onRunEnded: (view: RunView, state: RunState) => void): Runner => {
+export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone, state: RunState) => void): Runner => {
   const drives = new Map<string, Promise<void>>();
   const stops = new Map<string, AbortController>();
   let draining = false;
@@ -146,7 +146,7 @@ const work = async (
   context: EngineContext,
   drive: Drive,
   draining: () => boolean,
-  onRunEnded: (view: RunView, state: RunState) => void,
+  onRunEnded: (view: RunAlone, state: RunState) => void,
 ): Promise<void> => {
   const heartbeat = beat(context, drive);
   try {
@@ -155,7 +155,7 @@ const work = async (
     if (drive.state.name === 'queued') {
       if (!(await start(context, drive, claimed))) return;
     } else {
-      await append(context, drive, () => ({ events: [claimed], writes: [] }));
+      await extend(context, drive, () => ({ events: [claimed], writes: [] }));
       if (recovery) await sweepInterrupted(context, drive);
     }
     for (;;) {
@@ -204,6 +204,7 @@ const beat = (context: EngineContext, drive: Drive): { stop(): void } => {
 };
 
 type Add = Parameters<typeof record>[3];
+type AddAlone = Parameters<typeof recordAlone>[3];
 
 const append = async (context: EngineContext, drive: Drive, add: Add): Promise<Recorded | null> => {
   const recorded = await record(context, drive.runId, drive.lease, add);
@@ -211,8 +212,14 @@ const append = async (context: EngineContext, drive: Drive, add: Add): Promise<R
   return recorded;
 };
 
+/** What depends on the run alone. */
+const extend = async (context: EngineContext, drive: Drive, add: AddAlone): Promise<void> => {
+  const recorded = await recordAlone(context, drive.runId, drive.lease, add);
+  if (recorded !== null) drive.state = recorded.state;
+};
+
 const park = async (context: EngineContext, drive: Drive, why: string, forMs: number): Promise<void> => {
-  await append(context, drive, (view) => ({
+  await extend(context, drive, (view) => ({
     events: [{ type: 'parked', why, notBefore: view.now + forMs }],
     writes: [],
     release: true,
@@ -227,13 +234,13 @@ const carryOut = async (context: EngineContext, drive: Drive, command: Command):
     case 'step':
       return runStep(context, drive, command.key, command.step, command.try);
     case 'skip':
-      await append(context, drive, () => ({
+      await extend(context, drive, () => ({
         events: [{ type: 'step_skipped', step: command.key, why: command.why }],
         writes: [],
       }));
       return true;
     case 'fail':
-      await append(context, drive, () => ({
+      await extend(context, drive, () => ({
         events: [failure(command.key, 'permanent', command.error, false)],
         writes: [],
       }));
@@ -241,7 +248,7 @@ const carryOut = async (context: EngineContext, drive: Drive, command: Command):
     case 'probe':
       return settleUnknown(context, drive, command.key, command.probe);
     case 'unknown':
-      await append(context, drive, () => ({
+      await extend(context, drive, () => ({
         events: [{ type: 'step_unknown', step: command.key, error: command.error }],
         writes: [],
       }));
@@ -259,7 +266,7 @@ const carryOut = async (context: EngineContext, drive: Drive, command: Command):
     case 'verify':
       return runVerify(context, drive);
     case 'undo':
-      await append(context, drive, () => ({
+      await extend(context, drive, () => ({
         events: [{ type: 'undo_started', rollback: command.rollback }],
         writes: [],
       }));
@@ -277,7 +284,7 @@ const carryOut = async (context: EngineContext, drive: Drive, command: Command):
       }));
       return false;
     case 'finish_aftermath':
-      await append(context, drive, () => ({ events: [{ type: 'aftermath_ended' }], writes: [], release: true }));
+      await extend(context, drive, () => ({ events: [{ type: 'aftermath_ended' }], writes: [], release: true }));
       return false;
     default:
       return command satisfies never;
@@ -407,7 +414,7 @@ const runStep = async (
 ): Promise<boolean> => {
   const rendered = renderStep(drive.plan, drive.runId, drive.state, key, step);
   if (!rendered.ok) {
-    await append(context, drive, () => ({ events: [failure(key, 'permanent', rendered.error, false)], writes: [] }));
+    await extend(context, drive, () => ({ events: [failure(key, 'permanent', rendered.error, false)], writes: [] }));
     return true;
   }
   let held: string | null = null;
@@ -470,7 +477,7 @@ const performIntended = async (
     performance.ok ? 'succeeded' : performance.kind === 'indeterminate' ? 'unknown' : 'failed',
     performance.ms,
   );
-  await append(context, drive, (view) => ({
+  await extend(context, drive, (view) => ({
     events: [resultEvent(key, step, attempt, performance, view.now)],
     writes: performance.ok ? requestWrites(context, view, performance.requests) : [],
   }));
@@ -576,7 +583,7 @@ const askWrites = (
 const runVerify = async (context: EngineContext, drive: Drive): Promise<boolean> => {
   const left = remaining(drive, context.clock.now());
   if (drive.state.verification === null) {
-    await append(context, drive, (view) => ({
+    await extend(context, drive, (view) => ({
       events: [{ type: 'verify_started', deadline: view.now + left }],
       writes: [],
     }));
@@ -602,7 +609,7 @@ const runVerify = async (context: EngineContext, drive: Drive): Promise<boolean>
     ]);
     drive.stop.signal.throwIfAborted();
     const passed = checks.length > 0 && checks.every((check) => check.passed);
-    await append(context, drive, () => ({
+    await extend(context, drive, () => ({
       events: [{ type: 'verify_ended', passed, checks: context.redactor.value(checks) }],
       writes: [],
     }));

@@ -11,7 +11,7 @@ import type { ActionCheck, ActionStep, Severity } from '../runbook/runbook.ts';
 import { RUNBOOK_ROOTS } from '../runbook/path.ts';
 import { compileTemplate, render, styleOf } from '../runbook/template.ts';
 import type { Request } from '../port/action.ts';
-import type { RunView } from '../port/store.ts';
+import type { RunAlone } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Performance } from './perform.ts';
 import { perform } from './perform.ts';
@@ -112,7 +112,7 @@ export const lookAt = async (
 };
 
 /** What an action asked for, committed together with its result. */
-export const requestWrites = (context: EngineContext, view: RunView, requests: readonly Request[]): readonly Write[] =>
+export const requestWrites = (context: EngineContext, view: RunAlone, requests: readonly Request[]): readonly Write[] =>
   requests.map((request): Write => {
     const place = { component: view.run.component, target: view.run.target, runId: view.run.id };
     switch (request.type) {

@@ -1,7 +1,7 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
 import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
-import type { Lease, Projection, RunChange, RunRow, RunView } from '../port/store.ts';
+import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView } from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { bumpVersion, controlsRow } from './controls.ts';
@@ -31,6 +31,11 @@ export const readRun = async (queries: Queries, id: string): Promise<StoredRun |
   const row = await findRun(queries, id);
   return row === undefined ? null : withEvents(queries, row);
 };
+
+const aloneOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<RunAlone> => ({
+  ...(await withEvents(queries, row)),
+  now,
+});
 
 const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<RunView> => {
   const stored = await withEvents(queries, row);
@@ -87,7 +92,7 @@ export const claimRun = async (
   owner: string,
   now: number,
   leaseMs: number,
-): Promise<{ lease: Lease; view: RunView } | null> => {
+): Promise<{ lease: Lease; view: RunAlone } | null> => {
   const row = await nextRun(queries, now);
   if (row === undefined) return null;
   const lease: Lease = { owner, fence: row.fence + 1, until: now + leaseMs };
@@ -98,7 +103,7 @@ export const claimRun = async (
     recoveries: row.recoveries + (row.lease_until === null ? 0 : 1),
   };
   await queries.updateTable('runs').set(taken).where('id', '=', row.id).execute();
-  return { lease, view: await viewOf(queries, { ...row, ...taken }, now) };
+  return { lease, view: await aloneOf(queries, { ...row, ...taken }, now) };
 };
 
 export const renewLease = async (
@@ -133,20 +138,21 @@ const projectionColumns = (projection: Projection): Partial<Row<'runs'>> => ({
   settle_until: projection.settleUntil,
 });
 
-export const changeRun = async <T>(
+const change = async <View extends RunAlone, T>(
   queries: Queries,
   runId: string,
   lease: Lease | null,
   now: number,
-  change: (view: RunView) => RunChange<T> | null,
+  viewOfRun: (queries: Queries, row: Row<'runs'>, now: number) => Promise<View>,
+  decide: (view: View) => RunChange<T> | null,
 ): Promise<T | null> => {
   const row = await findRun(queries, runId);
   if (row === undefined) return null;
   if (lease !== null && (row.fence !== lease.fence || row.lease_owner !== lease.owner)) {
     throw new LeaseLost(`the run ${runId} is no longer ${lease.owner}'s`);
   }
-  const view = await viewOf(queries, row, now);
-  const answer = change(view);
+  const view = await viewOfRun(queries, row, now);
+  const answer = decide(view);
   if (answer === null) return null;
   await appendEvents(queries, runId, view.events.at(-1)?.seq ?? 0, answer.events, now);
   const set: Partial<Row<'runs'>> = {
@@ -158,6 +164,19 @@ export const changeRun = async <T>(
   await applyWrites(queries, answer.writes, now);
   return answer.answer;
 };
+
+type Deciding<View> = <T>(
+  queries: Queries,
+  runId: string,
+  lease: Lease | null,
+  now: number,
+  decide: (view: View) => RunChange<T> | null,
+) => Promise<T | null>;
+
+export const changeRun: Deciding<RunView> = (queries, runId, lease, now, decide) =>
+  change(queries, runId, lease, now, viewOf, decide);
+export const extendRun: Deciding<RunAlone> = (queries, runId, lease, now, decide) =>
+  change(queries, runId, lease, now, aloneOf, decide);
 
 export const readActiveRuns = async (queries: Queries): Promise<readonly RunRow[]> =>
   (await queries.selectFrom('runs').selectAll().where(underWay).orderBy('created_at').orderBy('id').execute()).map(

@@ -5,7 +5,7 @@ import { createApp } from '../../dist/app.js';
 const settings = JSON.parse(process.argv[2]);
 const fault = JSON.parse(process.argv[3] ?? 'null');
 const die = () => process.kill(process.pid, 'SIGKILL');
-const COUNTED = ['receive', 'decide', 'claim', 'changeRun', 'write'];
+const COUNTED = ['receive', 'decide', 'claim', 'changeRun', 'extendRun', 'write'];
 
 let calls = 0;
 /** `inside` is before the commit, `after` is right behind it. Calls that change nothing are not counted. */
@@ -19,9 +19,9 @@ const around = (store) => {
         mine = calls;
         if (fault?.call === mine && fault.when === 'inside') die();
       };
-      if (name === 'changeRun') {
+      if (name === 'changeRun' || name === 'extendRun') {
         const [runId, lease, now, change] = args;
-        const result = await store.changeRun(runId, lease, now, (view) => {
+        const result = await store[name](runId, lease, now, (view) => {
           const answer = change(view);
           if (answer !== null && answer.events.length > 0) enter();
           return answer;

@@ -49,8 +49,17 @@ const leases = (openStore: OpenStore): void => {
       expect(claim?.view.events).toEqual([
         { seq: 1, at: START, event: { type: 'admitted', approval: false, notBefore: START } },
       ]);
-      expect(claim?.view.history.attempts.map((attempt) => attempt.runId)).toEqual([runId]);
-      expect(claim?.view.history.active.map((run) => run.id)).toEqual([runId]);
+      const past = await store.changeRun(runId, claim?.lease ?? null, START, ({ history }) => ({
+        events: [],
+        projection: null,
+        writes: [],
+        release: false,
+        answer: {
+          attempts: history.attempts.map((attempt) => attempt.runId),
+          active: history.active.map((run) => run.id),
+        },
+      }));
+      expect(past).toEqual({ attempts: [runId], active: [runId] });
       expect(await store.run(runId)).toEqual({
         run: claim?.view.run,
         plan: claim?.view.plan,
