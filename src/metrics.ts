@@ -28,6 +28,7 @@ export type Collected = {
     readonly disabled: boolean;
     readonly attempts: ReadonlyArray<{ readonly window: number; readonly used: number; readonly limit: number }>;
     readonly cooldownUntil: number | null;
+    readonly breakers: ReadonlyArray<{ readonly strategy: string; readonly open: boolean }>;
   }>;
 };
 
@@ -190,6 +191,11 @@ const createFamilies = (registry: Registry) => {
       'component',
     ]),
     cooldown: gauge('infra_recovery_cooldown_active', 'Whether the component rests after an attempt.', ['component']),
+    breakers: gauge(
+      'amends_breaker_open',
+      'Whether the strategy failed so often that it is only tried now and then.',
+      run,
+    ),
     disabled: gauge('amends_component_disabled', 'Whether the component was disabled by a human.', ['component']),
     degraded: gauge('infra_degraded_mode_active', 'Whether the degraded mode is on.', ['mode']),
     halted: gauge('amends_halted', 'Whether everything stands still.'),
@@ -284,6 +290,7 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
         families.attempts.inc({ component, strategy, result }, 0);
       families.successes.inc({ component, strategy }, 0);
       families.ineffective.inc({ component, strategy }, 0);
+      families.breakers.set({ component, strategy }, 0);
       for (const outcome of Object.keys(RESULTS)) families.runs.inc({ component, strategy, outcome }, 0);
     }
   }
@@ -304,7 +311,8 @@ const showCollected = (families: Families, { store, halted, components }: Collec
   families.oldestUndecided.set({}, (store.oldestUndecidedAt ?? 0) / SECONDS);
   families.storeBytes.set({}, store.bytes);
   families.halted.set({}, halted ? 1 : 0);
-  for (const { name: component, disabled, attempts, cooldownUntil } of components) {
+  for (const { name: component, disabled, attempts, cooldownUntil, breakers } of components) {
+    for (const { strategy, open } of breakers) families.breakers.set({ component, strategy }, open ? 1 : 0);
     families.disabled.set({ component }, disabled ? 1 : 0);
     families.cooldownEnd.set({ component }, (cooldownUntil ?? 0) / SECONDS);
     families.cooldown.set({ component }, cooldownUntil === null ? 0 : 1);

@@ -68,12 +68,14 @@ const screen = ({ halt, components, inbox, degraded }: Seen): string => {
 
 const row = (component: Answer): readonly unknown[] => {
   const disabled = isObject(component['disabled']) ? component['disabled'] : null;
+  const open = objects(component['breakers']).filter((breaker) => breaker['open'] === true);
+  const held = open.map((breaker) => `breaker of ${cell(breaker['strategy'])} open`);
   const note =
     disabled !== null
       ? `disabled by ${cell(disabled['by'])} ${disabled['until'] === null ? 'until it is enabled' : `until ${cell(disabled['until'])}`}: ${cell(disabled['reason'])}`
       : component['cooldownUntil'] === null
-        ? ''
-        : `cooldown until ${cell(component['cooldownUntil'])}`;
+        ? held.join(', ')
+        : [...held, `cooldown until ${cell(component['cooldownUntil'])}`].join(', ');
   return [
     component['name'],
     component['kind'],

@@ -5,9 +5,8 @@ import type { Result } from '../base/failure.ts';
 import type { Answer, Desk, Recovery, RecoverRequest } from '../port/desk.ts';
 import type { DecisionRequest, RunView } from '../port/store.ts';
 import { planDigest } from '../run/admission.ts';
-import { cooldownEnd } from '../run/cooldown.ts';
 import type { RunEvent } from '../run/events.ts';
-import { firstRefusal } from '../run/guards.ts';
+import { firstRefusal, restOf } from '../run/guards.ts';
 import { haltedSince } from '../run/halted.ts';
 import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
@@ -19,6 +18,7 @@ import type { EngineContext } from './context.ts';
 import { admitter } from './decider.ts';
 import type { Decider } from './decider.ts';
 import { historyQueryOf } from './evaluate.ts';
+import { closeBreaker } from './breaker.ts';
 import { makePlan } from './planner.ts';
 import { askPresent } from './present.ts';
 import type { Addition } from './record.ts';
@@ -94,10 +94,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
         const refusal = answerable(view, state, step) ?? changedSince(context.loaded(), view.plan) ?? another;
         if (refusal !== null) return refusal;
         const asked = state.asked?.step ?? null;
-        const rest =
-          asked === null
-            ? cooldownEnd(view.history.attempts, view.plan.policy.cooldown, view.plan.limits.cooldownAfterFailure)
-            : null;
+        const rest = asked === null ? restOf(view.plan, view.history) : null;
         const event: RunEvent = { type: 'approved', step: asked, by, notBefore: Math.max(view.now, rest ?? 0) };
         return { events: [event], writes: [closeQuestion(runId, by, comment)] };
       });
@@ -182,6 +179,11 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       return { ok: true, value: { on: false } };
     },
     recover: (request) => recover(context, wakes, request),
+    async closeBreaker(act) {
+      const answer = await closeBreaker(context, act);
+      if (answer.ok) wakes.decider.wake();
+      return answer;
+    },
     async closeInbox({ id, by, comment }) {
       const entry = await store.inbox(id);
       if (entry === null) return no(404, `there is no inbox entry ${id}`);

@@ -77,6 +77,11 @@ export const actors = (context: ApiContext): Handlers => {
       return on ? done(await desk.halt({ by: actorOf(call, by), reason, hard })) : resume(call, by, reason);
     },
     resume: (call) => resume(call, call.query['by'] as string | undefined, call.query['reason'] as string),
+    'close-breaker': async (call) => {
+      const { comment, by } = call.body as z.output<typeof closeBody>;
+      const { component = '', strategy = '' } = call.params;
+      return done(await desk.closeBreaker({ component, strategy, by: actorOf(call, by), comment }));
+    },
     'close-inbox': async (call) => {
       const { comment, by } = call.body as z.output<typeof closeBody>;
       return done(await desk.closeInbox({ id: idOf(call), by: actorOf(call, by), comment }));

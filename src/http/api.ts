@@ -209,7 +209,11 @@ const summary = ({ loaded }: ApiContext, figures: ComponentFigures): Readonly<Re
     targets: [...(component?.targets.keys() ?? [])],
     disabled: figures.disabled,
     attempts: figures.attempts.map(({ window, used, limit }) => ({ window: formatDuration(window), used, limit })),
+    ...(figures.fleet.length === 0
+      ? {}
+      : { fleet: figures.fleet.map(({ window, used, limit }) => ({ window: formatDuration(window), used, limit })) }),
     cooldownUntil: figures.cooldownUntil,
+    breakers: figures.breakers.filter(({ failures }) => failures > 0),
     degraded: [...new Set(figures.degraded.map((row) => row.mode))],
     runs: figures.runs.map(({ id, target, strategy, state }) => ({ id, target, strategy, state })),
   };
@@ -237,6 +241,13 @@ const readable = (policy: Policy): unknown => {
     resolveHold,
     episodeTtl,
     approval,
+    breaker,
+    storm,
+    maintenance,
+    minHealthy,
+    domain,
+    fleet,
+    promotion,
   } = policy;
   return {
     mode,
@@ -259,5 +270,17 @@ const readable = (policy: Policy): unknown => {
       escalate: formatDuration(approval.escalate),
       expires: formatDuration(approval.expires),
     },
+    breaker: { failures: breaker.failures, trials: breaker.trials.map(formatDuration) },
+    storm: {
+      ...storm,
+      window: formatDuration(storm.window),
+      componentsWindow: formatDuration(storm.componentsWindow),
+      gather: formatDuration(storm.gather),
+    },
+    maintenance: maintenance.map((window) => ({ ...window, duration: formatDuration(window.duration) })),
+    minHealthy,
+    domain,
+    fleet: fleet === null ? null : { attempts: limits(fleet.attempts), maxConcurrent: fleet.maxConcurrent },
+    promotion,
   };
 };

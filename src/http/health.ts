@@ -31,7 +31,11 @@ export const readiness = async (context: HealthContext, detailed: boolean): Prom
       halted: controls.halt.on || context.halt.reason() !== null,
       digests: { config: config.digest, catalog: catalog.digest },
       components: components.map((figures) => ({ name: figures.name, state: stateOf(figures) })),
-      breakers: [],
+      breakers: components.flatMap(({ name, breakers }) =>
+        breakers
+          .filter(({ open }) => open)
+          .map(({ strategy, failures, trialAt }) => ({ component: name, strategy, failures, trialAt })),
+      ),
     };
     return {
       status: working ? 200 : 503,

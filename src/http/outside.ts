@@ -28,6 +28,7 @@ const TIMES: ReadonlySet<string> = new Set([
   'startedAt',
   'starts_at',
   'startsAt',
+  'trialAt',
   'until',
   'verifiedAt',
 ]);

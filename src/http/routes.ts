@@ -212,6 +212,13 @@ export const ROUTES: readonly Route[] = [
     summary: 'Everything goes on; needs a name.',
     query: z.strictObject({ by, reason }),
   },
+  act(
+    'close-breaker',
+    'breakers/:component/:strategy/close',
+    'operator',
+    'The strategy may be tried again.',
+    closeBody,
+  ),
   act('close-inbox', 'inbox/:id/close', 'operator', 'A human has dealt with it.', closeBody),
 ];
 

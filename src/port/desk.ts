@@ -70,6 +70,13 @@ export type Desk = {
     readonly hard: boolean;
   }): Promise<Answer<{ readonly on: true }>>;
   resume(act: { readonly by: string; readonly reason: string }): Promise<Answer<{ readonly on: false }>>;
+  /** Counted from zero again, and what it held is decided anew; an episode that was handed to a human stays handed over. */
+  closeBreaker(act: {
+    readonly component: string;
+    readonly strategy: string;
+    readonly by: string;
+    readonly comment: string;
+  }): Promise<Answer<{ readonly component: string; readonly strategy: string }>>;
   recover(request: RecoverRequest): Promise<Answer<Recovery>>;
   closeInbox(act: {
     readonly id: string;

@@ -116,6 +116,8 @@ export type HistoryQuery = {
   readonly window: number;
 };
 
+export type StormQuery = Pick<HistoryQuery, 'component' | 'stormWindow' | 'componentsWindow'>;
+
 export type DecisionRequest = {
   readonly id: string;
   readonly at: number;
@@ -218,6 +220,9 @@ export type RunView = {
   readonly history: History;
 };
 
+/** A run without the past of its component. */
+export type RunAlone = Omit<RunView, 'history'>;
+
 /** `release` gives the lease back (while a human is asked, and at the end). */
 export type RunChange<T> = {
   readonly events: readonly RunEvent[];
@@ -235,6 +240,8 @@ export type InboxRow = {
   readonly id: string;
   readonly at: number;
   readonly kind: InboxKind;
+  /** What it is about, where one open entry is enough: `storm:cache`, `clock`. */
+  readonly dedup: string | null;
   readonly status: 'open' | 'closed';
   readonly severity: string | null;
   readonly component: string | null;
@@ -318,6 +325,8 @@ export type ListQuery = {
 };
 
 export type Controls = {
+  /** `max(wall, highest stored)`: what the store takes as the time. */
+  readonly now: number;
   readonly halt: Halt;
   readonly components: ReadonlyMap<string, Disabled>;
   readonly rules: ReadonlyMap<string, Disabled>;
@@ -356,7 +365,11 @@ export type Store = {
   decide(requests: readonly DecisionRequest[], now: number, admit: Admit): Promise<readonly Decided[]>;
 
   /** The next run that may be worked on: queued and due (oldest first), or under way with a lease that has ended. Null: none. */
-  claim(owner: string, now: number, leaseMs: number): Promise<{ readonly lease: Lease; readonly view: RunView } | null>;
+  claim(
+    owner: string,
+    now: number,
+    leaseMs: number,
+  ): Promise<{ readonly lease: Lease; readonly view: RunAlone } | null>;
   renew(runId: string, lease: Lease, now: number, leaseMs: number): Promise<Lease>;
   /** Reads a run, asks the pure `change`, writes what it answers. With a lease: throws LeaseLost when the fence moved on. Null from `change`: nothing is written, and null comes back. */
   changeRun<T>(
@@ -364,6 +377,13 @@ export type Store = {
     lease: Lease | null,
     now: number,
     change: (view: RunView) => RunChange<T> | null,
+  ): Promise<T | null>;
+  /** The same for what depends on the run alone: its component's past, a dozen look-ups, is not read. */
+  extendRun<T>(
+    runId: string,
+    lease: Lease | null,
+    now: number,
+    change: (view: RunAlone) => RunChange<T> | null,
   ): Promise<T | null>;
   run(
     id: string,
@@ -378,6 +398,13 @@ export type Store = {
     readonly ledger: Ledger;
     readonly since: number;
   }): Promise<readonly Attempt[]>;
+
+  /** What each breaker is judged by: the live, ended attempts since a human last closed it, oldest first, the last 50. */
+  breakerAttempts(
+    of: ReadonlyArray<{ readonly component: string; readonly strategy: string }>,
+  ): Promise<readonly (readonly Attempt[])[]>;
+  /** What has begun to fire lately, as admission sees it. */
+  storm(query: StormQuery, now: number): Promise<History['storm']>;
 
   /** Closes episodes that have been quiet for the hold of their component, and resolves those without a firing entry for `ttl`. Returns the ids of both. */
   sweepEpisodes(

@@ -3,9 +3,8 @@
 import { formatDuration } from '../base/duration.ts';
 import { digest } from '../base/json.ts';
 import type { RunEvent } from './events.ts';
-import { cooldownEnd } from './cooldown.ts';
 import type { GuardInput, Verdict } from './guards.ts';
-import { firstRefusal, inWindow, verdictsOf } from './guards.ts';
+import { firstRefusal, inWindow, restOf, verdictsOf } from './guards.ts';
 import type { Attempt, History, Ledger } from './history.ts';
 import type { Plan } from './plan.ts';
 import { NOT_ASKED } from './present.ts';
@@ -158,7 +157,7 @@ const admitShadow = (input: AdmissionInput, verdicts: readonly Verdict[]): Admis
     outcome: 'unresolved',
     cause: 'not_verified',
   };
-  const end = cooldownEnd([...history.attempts, attempt], plan.policy.cooldown, plan.limits.cooldownAfterFailure);
+  const end = restOf(plan, { attempts: [...history.attempts, attempt] });
   return { reason: 'shadow', runId: null, verdicts, retryAt: end, writes: [{ type: 'attempt.add', attempt }] };
 };
 

@@ -234,12 +234,16 @@ const CHECKS: readonly Guard[] = [
     name: 'cooldown',
     moments: ['admission'],
     check({ plan, history, asking, override }) {
-      const end = cooldownEnd(counted({ plan, history }), plan.policy.cooldown, plan.limits.cooldownAfterFailure);
+      const end = restOf(plan, history);
       const inputs = { ends_at: end };
       if (end === null || end <= history.now) return pass(inputs);
       if (override.has('cooldown')) return pass(inputs, 'overridden');
       if (asking) return pass(inputs, 'asked of a human now, started at its end');
-      return refuse(`the component rests for another ${formatDuration(end - history.now)}`, inputs, end);
+      return refuse(
+        `the ${plan.policy.fleet === null ? 'component' : 'target'} rests for another ${formatDuration(end - history.now)}`,
+        inputs,
+        end,
+      );
     },
   },
   {
@@ -247,7 +251,7 @@ const CHECKS: readonly Guard[] = [
     moments: ['admission'],
     check({ plan, history }) {
       const { now } = history;
-      const mine = counted({ plan, history });
+      const mine = counted(plan, history);
       const scopes: ReadonlyArray<readonly [string, readonly Attempt[], readonly Limit[]]> = [
         [plan.policy.fleet === null ? 'component' : 'target', mine, plan.policy.attempts],
         ['fleet', history.attempts, plan.policy.fleet?.attempts ?? []],
@@ -334,10 +338,14 @@ function checkStorm({ plan, history, present, moment }: GuardInput): Omit<Verdic
 }
 
 /** Where each target has caps of its own, only its attempts count; the fleet's are counted besides. */
-const counted = ({ plan, history }: Pick<GuardInput, 'plan' | 'history'>): readonly Attempt[] =>
+export const counted = (plan: Plan, history: Pick<History, 'attempts'>): readonly Attempt[] =>
   plan.policy.fleet === null
     ? history.attempts
     : history.attempts.filter((attempt) => attempt.target === plan.target.name);
+
+/** When the rest that this plan has to keep is over, or null when there is none. */
+export const restOf = (plan: Plan, history: Pick<History, 'attempts'>): number | null =>
+  cooldownEnd(counted(plan, history), plan.policy.cooldown, plan.limits.cooldownAfterFailure);
 
 /** An attempt at `t` counts in every window that has not left it behind: while `now - t < per`. */
 export const inWindow = (at: number, per: number, now: number): boolean => now - at < per;

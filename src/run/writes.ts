@@ -5,6 +5,7 @@ import type { Severity } from '../runbook/runbook.ts';
 import type { Outcome, OutcomeCause, RunEvent } from './events.ts';
 import type { Attempt } from './history.ts';
 import type { Plan } from './plan.ts';
+import type { GuardName } from './reasons.ts';
 
 /** `nextEvaluationAt` of an episode that a control without an end holds: lifting the control wakes it. */
 export const WHEN_WOKEN = 8_640_000_000_000_000;
@@ -53,8 +54,16 @@ export type Write =
       readonly cause: OutcomeCause;
     }
   | { readonly type: 'episode.update'; readonly id: string; readonly patch: EpisodePatch }
-  /** What a control without an end held is evaluated again: the firing episodes of a component, or of all, whose `nextEvaluationAt` is WHEN_WOKEN. */
-  | { readonly type: 'episodes.wake'; readonly component: string | null; readonly at: number }
+  /**
+   * What a control without an end held is evaluated again: the firing episodes of a component, or of all, whose
+   * `nextEvaluationAt` is WHEN_WOKEN, and besides those that `heldBy` refused last. What is exhausted stays so.
+   */
+  | {
+      readonly type: 'episodes.wake';
+      readonly component: string | null;
+      readonly at: number;
+      readonly heldBy?: GuardName;
+    }
   | {
       readonly type: 'disable';
       readonly scope: 'component' | 'rule';

@@ -71,6 +71,7 @@ export const readControls = async (queries: Queries, wallNow: number): Promise<C
   const of = (scope: Row<'disabled'>['scope']): ReadonlyMap<string, Disabled> =>
     new Map(rows.filter((entry) => entry.scope === scope).map((entry) => [entry.name, toDisabled(entry)]));
   return {
+    now,
     halt: toHalt(row),
     components: of('component'),
     rules: of('rule'),

@@ -1,6 +1,6 @@
 // What admission and facts look at: the past of a component, read by index lookups only.
 import { sql } from 'kysely';
-import type { HistoryQuery, Snapshot, SnapshotQuery } from '../port/store.ts';
+import type { HistoryQuery, Snapshot, SnapshotQuery, StormQuery } from '../port/store.ts';
 import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
 import { approvalOnlyUntil, clockSuspectUntil, controlsRow, historyVersion, toHalt } from './controls.ts';
 import { toActiveRun, toAttempt, toDisabled } from './rows.ts';
@@ -105,7 +105,10 @@ const settlingRun = async (queries: Queries, query: HistoryQuery, now: number): 
   return row === undefined || row.settle_until === null ? null : { runId: row.id, until: row.settle_until };
 };
 
-/** The window's, and the one that ended last even if it is older: a cooldown may be longer than the window. */
+/**
+ * The window's, and those that ended last even if they are older: a cooldown may be longer than the window, and where
+ * each target has one of its own, another target may have been the last.
+ */
 const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: number): Promise<readonly Attempt[]> => {
   const kept = queries
     .selectFrom('attempts')
@@ -118,16 +121,23 @@ const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: numbe
     .orderBy('at')
     .orderBy('id')
     .execute();
-  const last = await kept.where('ended_at', 'is not', null).orderBy('ended_at', 'desc').limit(1).executeTakeFirst();
-  const older = last !== undefined && last.at < now - query.window ? [last] : [];
+  const ended = kept.where('ended_at', 'is not', null).orderBy('ended_at', 'desc').limit(1);
+  const last = await ended.executeTakeFirst();
+  const here = await ended.where('target', '=', query.target).executeTakeFirst();
+  const older = [
+    ...new Map([last, here].flatMap((row) => (row === undefined ? [] : [[row.id, row] as const]))).values(),
+  ]
+    .filter((row) => row.at < now - query.window)
+    .toSorted((left, right) => left.at - right.at);
   return [...older, ...inWindow].map(toAttempt);
 };
 
 const MOST_BREAKER_ATTEMPTS = 50;
 
-const breakerAttempts = async (
+/** Ended ones since a human last closed the breaker, oldest first. */
+export const breakerAttempts = async (
   queries: Queries,
-  { component, strategy, ledger }: HistoryQuery,
+  { component, strategy, ledger }: Pick<HistoryQuery, 'component' | 'strategy' | 'ledger'>,
 ): Promise<readonly Attempt[]> => {
   const closed = await queries
     .selectFrom('breakers')
@@ -153,7 +163,7 @@ const breakerAttempts = async (
 const MOST_STORM_EPISODES = 500;
 
 /** What has begun to fire lately, even if it is quiet again: many at once have one cause. */
-const readStorm = async (queries: Queries, query: HistoryQuery, now: number): Promise<History['storm']> => {
+export const readStorm = async (queries: Queries, query: StormQuery, now: number): Promise<History['storm']> => {
   // Bounded: in a storm of thousands every decision asks this, and a few hundred say the same.
   const lately = queries
     .selectFrom('episodes')

@@ -127,6 +127,7 @@ export const toInboxRow = (row: Row<'inbox'>): InboxRow => ({
   id: row.id,
   at: row.at,
   kind: row.kind,
+  dedup: row.dedup,
   status: row.status,
   severity: row.severity,
   component: row.component,

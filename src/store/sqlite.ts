@@ -15,7 +15,7 @@ import { decideAll } from './decide.ts';
 import { dueEpisodes, readEpisodes, sweepEpisodes } from './episodes.ts';
 import { bytesOf, makeFolder, markCreated, mustCreate, ownFolder, pathsIn, setRemainsAside } from './folder.ts';
 import type { Paths } from './folder.ts';
-import { readAttempts, readSnapshot } from './history.ts';
+import { breakerAttempts, readAttempts, readSnapshot, readStorm } from './history.ts';
 import { listRows } from './lists.ts';
 import { MIGRATIONS, migrate } from './migrate.ts';
 import { readUndecided, receiveAll } from './receive.ts';
@@ -25,6 +25,7 @@ import {
   changeRun,
   claimRun,
   endSettling,
+  extendRun,
   hasWork,
   readActiveRuns,
   readRun,
@@ -194,10 +195,20 @@ const createStore = (
       writing(async (queries) => renewLease(queries, runId, lease, await effectiveNow(queries, now), leaseMs)),
     changeRun: (runId, lease, now, change) =>
       writing(async (queries) => changeRun(queries, runId, lease, await advanceNow(queries, now), change)),
+    extendRun: (runId, lease, now, change) =>
+      writing(async (queries) => extendRun(queries, runId, lease, await advanceNow(queries, now), change)),
     run: (id) => readingAtOnce((queries) => readRun(queries, id)),
     activeRuns: () => reading(readActiveRuns),
     settlingRuns: () => reading(readSettlingRuns),
     endSettling: (runId) => writing((queries) => endSettling(queries, runId)),
+    breakerAttempts: (breakers) =>
+      readingAtOnce(async (queries) => {
+        const found: Array<Awaited<ReturnType<typeof breakerAttempts>>> = [];
+        for (const breaker of breakers) found.push(await breakerAttempts(queries, { ...breaker, ledger: 'live' }));
+        return found;
+      }),
+    storm: (query, now) =>
+      readingAtOnce(async (queries) => readStorm(queries, query, await effectiveNow(queries, now))),
     attempts: (query) => reading((queries) => readAttempts(queries, query)),
 
     sweepEpisodes: (now, holdOf, ttlOf) =>

@@ -201,13 +201,20 @@ const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch):
   if (Object.keys(set).length > 0) await queries.updateTable('episodes').set(set).where('id', '=', id).execute();
 };
 
-const wakeEpisodes = async (queries: Queries, { component, at }: Of<'episodes.wake'>): Promise<void> => {
+const wakeEpisodes = async (queries: Queries, { component, at, heldBy }: Of<'episodes.wake'>): Promise<void> => {
+  const last = sql<string>`(select reason from decisions where episode_id = episodes.id order by at desc, id desc limit 1)`;
   const held = queries
     .updateTable('episodes')
     .set({ next_evaluation_at: at })
     .where('state', '=', 'firing')
     .where('exhausted', '=', 0)
-    .where('next_evaluation_at', '=', WHEN_WOKEN);
+    .where('next_evaluation_at', 'is not', null)
+    .where((where) =>
+      where.or([
+        where('next_evaluation_at', '=', WHEN_WOKEN),
+        ...(heldBy === undefined ? [] : [sql<boolean>`${last} = ${heldBy}`]),
+      ]),
+    );
   await (component === null ? held : held.where('component', '=', component)).execute();
 };
 

@@ -79,6 +79,7 @@ export const first = {
     ) strict`,
     `create index attempts_component on attempts (component, ledger, at)`,
     `create index attempts_ended on attempts (component, ledger, ended_at)`,
+    `create index attempts_target on attempts (component, ledger, target, ended_at)`,
     `create index attempts_strategy on attempts (component, strategy, ledger, ended_at)`,
     `create index attempts_ledger on attempts (ledger, at)`,
     `create index attempts_episode on attempts (episode_id, ledger, at) where episode_id is not null`,

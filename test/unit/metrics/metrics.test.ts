@@ -25,6 +25,7 @@ const nothing: Collected = {
       disabled: false,
       attempts: [{ window: 3_600_000, used: 1, limit: 3 }],
       cooldownUntil: NOW + 1_000,
+      breakers: [{ strategy: 'reconnect', open: true }],
     },
   ],
 };
@@ -60,6 +61,7 @@ describe('R20 the families that others depend on', () => {
         'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 1',
         'amends_recovery_from_alert_seconds_sum{component="cache",strategy="reconnect"} 5',
         'infra_recovery_cooldown_active{component="cache"} 1',
+        'amends_breaker_open{component="cache",strategy="reconnect"} 1',
         'infra_degraded_mode_active{mode="slow"} 0',
       ]),
     );
