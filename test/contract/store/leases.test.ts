@@ -176,7 +176,7 @@ const leases = (openStore: OpenStore): void => {
       const halt = { type: 'halt', on: true, hard: false, by: 'anna', reason: 'drill' } as const;
       await store.write([halt], START);
       expect(await store.claim('worker', START + DAY, LEASE)).toBeNull();
-      expect((await store.controls()).halt).toEqual({
+      expect((await store.controls()).halt).toMatchObject({
         on: true,
         by: 'anna',
         reason: 'drill',
