@@ -42,7 +42,10 @@ export const createLoop = (options: {
     timer?.cancel();
     running = turn().finally(() => {
       running = null;
-      if (on) timer = clock.after(everyMs, begin);
+      if (!on) return;
+      // Woken between the last look at `again` and here.
+      if (again) begin();
+      else timer = clock.after(everyMs, begin);
     });
   };
   return {
