@@ -52,10 +52,11 @@ type Found = {
 type Look = { readonly problems: readonly Problem[]; readonly found: Found };
 
 const look = async (settings: Settings): Promise<Look> => {
-  const [{ loadParts }, { loadCatalog }, configuration] = await Promise.all([
+  const [{ loadParts }, { loadCatalog }, configuration, { findConflicts }] = await Promise.all([
     import('../app.ts'),
     import('../catalog.ts'),
     import('../config.ts'),
+    import('../replay/conflicts.ts'),
   ]);
   const { loadConfig, loadWebConfig, builtInConfig } = configuration;
   const web = settings.webConfigFile === null ? null : await loadWebConfig(settings.webConfigFile);
@@ -72,9 +73,11 @@ const look = async (settings: Settings): Promise<Look> => {
     !config.problems.some((problem) => problem.code === 'no-such-file' && isSame(problem.file, settings.configFile));
   const catalog = folderFound ? await loadCatalog({ config: used, ...(await loadParts()) }) : null;
   const ofCatalog =
-    catalog === null || catalog.ok
+    catalog === null
       ? []
-      : catalog.problems.filter((problem) => config.ok || !NEED_CONFIG.has(problem.code));
+      : catalog.ok
+        ? findConflicts({ rules: catalog.value.rules.rules, runbooks: catalog.value.runbooks })
+        : catalog.problems.filter((problem) => config.ok || !NEED_CONFIG.has(problem.code));
   return {
     problems: [...(config.ok ? [] : config.problems), ...(web === null || web.ok ? [] : web.problems), ...ofCatalog],
     found: {

@@ -14,7 +14,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   remediate: ['runbook', 'mode', 'with', 'limits', 'accept_destructive'],
   escalate: ['severity', 'mode'],
   observe: ['mode'],
-  ignore: ['mode'],
+  ignore: ['mode', 'code', 'reason'],
   runbook: ['runbook', 'mode', 'with', 'accept_destructive'],
   limits: ['attempts', 'max_attempts_per_hour', 'cooldown', 'cooldown_seconds'],
   cooldown: ['after_failure'],

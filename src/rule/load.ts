@@ -233,6 +233,7 @@ const assemble = (
     mode,
     limits,
     severity: event.type === 'escalate' ? (event.params?.severity ?? null) : null,
+    pardons: Array.isArray(file.ignore) ? file.ignore : [],
     facts: factsOf(conditions),
   });
 };

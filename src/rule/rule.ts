@@ -23,6 +23,8 @@ export type Rule = {
   readonly mode: Mode;
   readonly limits: RuleLimits;
   readonly severity: string | null;
+  /** Findings between it and other rules that are meant so. */
+  readonly pardons?: ReadonlyArray<{ readonly code: string; readonly reason: string }>;
   /** The facts its conditions read, as `name` or `name` with params. */
   readonly facts: ReadonlyArray<{ readonly fact: string; readonly params: JsonObject | null }>;
 };

@@ -71,13 +71,16 @@ const leaf = z
       .max(300)
       .meta({
         description:
-          'alertname, severity, label.<name>, annotation.<name>, text, age_seconds, group.size, component, target, attempts, last_outcome, firing, degraded, time.hour or time.weekday.',
+          'alertname, severity, label.<name>, annotation.<name>, text, age_seconds, group.size, component, target, attempts, last_outcome, firing, degraded, time.hour, time.weekday or prometheus.',
         examples: ['alertname', 'label.env', 'attempts'],
       }),
     params: z
       .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
       .optional()
-      .meta({ description: 'What the fact needs to know: { "window": "1h", "scope": "target" } of attempts.' }),
+      .meta({
+        description:
+          'What the fact needs to know: { "window": "1h", "scope": "target" } of attempts, { "query": "...", "empty": 0, "id": "..." } of prometheus.',
+      }),
     operator: z.enum(OPERATORS).meta({
       description:
         'equal, notEqual, in, notIn; lessThan, lessThanInclusive, greaterThan, greaterThanInclusive on numbers; contains, doesNotContain, startsWith, endsWith, matches (RE2, the whole text), cidr on texts; exists with true or false.',
@@ -205,6 +208,14 @@ const event = z.discriminatedUnion('type', [
     .meta({ description: 'Do nothing, on purpose.' }),
 ]);
 
+/** What may be found between rules and runbooks that are each good. */
+export const CONFLICTS = ['conflicting-actions', 'equal-priority', 'never-wins', 'loop'] as const;
+export type ConflictCode = (typeof CONFLICTS)[number];
+
+const pardon = z
+  .strictObject({ code: z.enum(CONFLICTS), reason: z.string().min(1).max(500) })
+  .meta({ id: 'pardon', description: 'A finding of amends check that is meant so, and why.' });
+
 export const ruleFile = z
   .strictObject({
     $schema: z.string().optional(),
@@ -214,7 +225,14 @@ export const ruleFile = z
       .meta({ description: 'Unique among all rules; a metric label.' }),
     description: z.string().max(2_000).optional().meta({ description: 'What the rule is for, in a sentence.' }),
     owner: z.string().min(1).max(200).optional().meta({ description: 'Who answers for the rule.' }),
-    ignore: z.boolean().optional().meta({ default: false, description: 'Checked like any other, but not in use.' }),
+    ignore: z
+      .union([z.boolean(), z.array(pardon).min(1).max(20)])
+      .optional()
+      .meta({
+        default: false,
+        description:
+          'true: checked like any other, but not in use. A list: what `amends check` finds between this rule and others, and is meant so.',
+      }),
     priority: z
       .int()
       .min(1)
