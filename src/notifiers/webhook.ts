@@ -1,5 +1,4 @@
 // One receiver for everything that takes JSON by HTTP.
-import axios from 'axios';
 import { z } from 'zod';
 import { defineNotifier } from '../port/notifier.ts';
 
@@ -22,6 +21,8 @@ export default defineNotifier({
     if (!httpUrl.safeParse(url).success) throw new Error('the receiver has no http:// or https:// URL in its url_file');
     const token =
       settings.bearer_token_file === undefined ? null : (await context.secret(settings.bearer_token_file)).trim();
+    // Loaded with the first notification: it weighs 23 MB.
+    const { default: axios } = await import('axios');
     const reply = await axios
       .request({
         method: 'POST',

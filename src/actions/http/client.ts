@@ -3,7 +3,6 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import axios from 'axios';
 import { ActionError } from '../../base/failure.ts';
 import type { Allow } from '../../port/action.ts';
 import { plainUrl, resolveAllowed } from './address.ts';
@@ -71,6 +70,8 @@ export const sendRequest = async (request: HttpRequest, context: HttpContext): P
   const start = context.monotonic();
   context.began();
   try {
+    // Loaded with the first request: it weighs 23 MB, and many an amends never sends one.
+    const { default: axios } = await import('axios');
     const reply = await axios.request<Buffer>({
       method: request.method,
       url: url.href,

@@ -3,7 +3,7 @@
 import { existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ActionError } from '../../base/failure.ts';
-import { listBackups, stamp } from './backups.ts';
+import { backupName, listBackups, stamp } from './backups.ts';
 import { copyPlainFile, keepAs, needSpace, removeWithCompanions, takeOver } from './files.ts';
 import { findHolders } from './locking.ts';
 import type { Holder } from './locking.ts';
@@ -93,7 +93,7 @@ const chooseBackup = (input: RestoreInput, fresh: string): Pick<Restore, 'from' 
   const tried = skipped.length === 0 ? 'none is there' : `none of ${skipped.length} passes its check`;
   throw new ActionError(
     'permanent',
-    `no backup of ${input.path} in ${input.backups} can be restored: ${tried}; mend: put a good one there as ${basename(input.path)}-<UTC time>.db`,
+    `no backup of ${input.path} in ${input.backups} can be restored: ${tried}; mend: put a good one there named like ${backupName(input.path, 0)}`,
     {
       outputs: { restored: false, restored_from: '', skipped_backups: skipped.slice(0, 50) },
     },
