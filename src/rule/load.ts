@@ -233,7 +233,7 @@ const assemble = (
     mode,
     limits,
     severity: event.type === 'escalate' ? (event.params?.severity ?? null) : null,
-    pardons: Array.isArray(file.ignore) ? file.ignore : [],
+    ...(Array.isArray(file.ignore) ? { pardons: file.ignore } : {}),
     facts: factsOf(conditions),
   });
 };
