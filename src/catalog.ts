@@ -37,7 +37,9 @@ export type CatalogFiles = {
 export type CatalogConfig = Pick<
   Config,
   'folder' | 'ruleFiles' | 'runbookFiles' | 'recovery' | 'components' | 'degradedModes'
->;
+> &
+  // Left out, nobody says whether there is a Prometheus.
+  Partial<Pick<Config, 'prometheus'>>;
 export type CatalogOptions = {
   readonly config: CatalogConfig;
   readonly actions: Actions;
@@ -80,6 +82,7 @@ export const buildCatalog = (
       (problem) => problem.code !== 'unknown-runbook' || !broken.some((name) => problem.message.includes(`"${name}"`)),
     ),
     ...rules.flatMap((rule) => checkRungs(rule, runbooks)),
+    ...(config.prometheus === null ? rules.flatMap((rule) => checkQuestions(rule, runbooks, facts)) : []),
   ];
   if (problems.length > 0) return refused(problems);
   const ruleSet = createRuleSet(rules, facts);
@@ -117,6 +120,27 @@ const checkRungs = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>): readonl
       pointer: `${pointer(['event', 'params', 'with'])}${problem.pointer ?? ''}`,
     }));
   });
+
+/** Without a Prometheus its figures are never known: the rule could never be decided, the runbook never verified. */
+const checkQuestions = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>, facts: Facts): readonly Problem[] => {
+  const needs = (message: string, ...at: readonly string[]): Problem => ({
+    code: 'needs-prometheus',
+    message: `${message}, and no Prometheus is configured`,
+    mend: 'add prometheus: { url: http://127.0.0.1:9090 } to the configuration',
+    file: rule.file,
+    pointer: pointer(at),
+  });
+  const asks = rule.facts.find(({ fact }) => facts.get(fact)?.outside === true);
+  const verifies = rule.ladder.find((rung) =>
+    runbooks.get(rung.runbook)?.verify.some((check) => check.type === 'query'),
+  );
+  return [
+    ...(asks === undefined ? [] : [needs(`The fact "${asks.fact}" is a question to Prometheus`, 'conditions')]),
+    ...(verifies === undefined
+      ? []
+      : [needs(`${verifies.runbook} is verified by PromQL`, 'event', 'params', 'runbook')]),
+  ];
+};
 
 /** Every file that the configuration's globs name; a rule's or runbook's own tests (`*.test.yaml`) stand beside it and are left out. */
 export const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {

@@ -4,7 +4,7 @@ import type { Selection } from '../alert/component.ts';
 import { createSelector } from '../alert/select.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { ConfiguredComponent } from '../config.ts';
-import { factReader } from '../port/fact.ts';
+import { factAsker, factReader } from '../port/fact.ts';
 import type { DecisionRequest, HistoryQuery, Snapshot, Wish } from '../port/store.ts';
 import type { Choice } from '../rule/decide.ts';
 import { decide } from '../rule/decide.ts';
@@ -82,7 +82,7 @@ const evaluateRules = async (context: EngineContext, subject: Subject): Promise<
       ? loaded.config.recovery
       : (loaded.config.components.get(component)?.policy ?? loaded.config.recovery);
   const shadow = loaded.config.recovery.mode === 'shadow' || policy.mode === 'shadow';
-  const read = factReader(context.facts, {
+  const input = {
     alert: subject.alert,
     now,
     groupSize: subject.groupSize,
@@ -91,8 +91,13 @@ const evaluateRules = async (context: EngineContext, subject: Subject): Promise<
     ledger: shadow ? 'shadow' : 'live',
     episodeId: subject.episodeId,
     snapshot,
+  } as const;
+  const choice = await decide(loaded.catalog.rules, {
+    labels: subject.alert.labels,
+    component,
+    read: factReader(context.facts, input),
+    ask: factAsker(context.facts, input, context.sources),
   });
-  const choice = await decide(loaded.catalog.rules, { labels: subject.alert.labels, component, read });
   return settle({ context, subject, loaded, selection, snapshot, choice, now });
 };
 
@@ -112,7 +117,8 @@ const settle = (from: Settling): Evaluated => {
     const wish = wishOf(from, rule, `shadow:${rule.name}`);
     return 'problem' in wish ? [] : [wish];
   });
-  const winner = choice.winner;
+  // A rule above that could not be decided might have said something else: then nothing is done.
+  const winner = choice.undecided.length > 0 ? null : choice.winner;
   const settled = winner === null ? withoutWinner(from) : withWinner(from, winner);
   const wishes = settled.wish === null ? shadowWishes : [...shadowWishes, settled.wish];
   // Wishes of shadow rules alone decide nothing about the alert itself.
@@ -298,7 +304,7 @@ const requestOf = (
     shadows: choice.shadows.map((shadow) => shadow.name),
     errors: choice.errors.map((error) => ({ ...error })),
     facts: choice.facts,
-    trace: choice.trace as unknown as JsonObject,
+    trace: choice.trace,
     note,
     plans: wishes.map((wish) => ({
       ledger: wish.ledger,

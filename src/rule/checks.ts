@@ -13,9 +13,6 @@ import type { Place } from './source.ts';
 
 export type KnownFacts = ReadonlyMap<string, KnownFact>;
 
-/** Facts of the design that this version does not have yet. */
-const LATER: ReadonlySet<string> = new Set(['prometheus']);
-
 /** Every name a rule may write, families as `label.<name>`. */
 const namesOf = (facts: KnownFacts): string[] =>
   [...facts].map(([name, fact]) => (fact.family === undefined ? name : `${name}.<name>`));
@@ -39,15 +36,6 @@ export const checkComparison =
   };
 
 const reportUnknownFact = (facts: KnownFacts, name: string, at: Place, report: Report): void => {
-  if (LATER.has(name)) {
-    report(
-      at,
-      'fact-comes-later',
-      `The fact "${name}" is not in this version of amends; a later one has it`,
-      'take the condition out for now',
-    );
-    return;
-  }
   if (facts.get(name)?.family === true) {
     report(at, 'unknown-fact', `"${name}" alone is not a fact`, `name one of them: "${name}.<name>"`);
     return;

@@ -8,9 +8,11 @@ import type { Candidates } from './candidates.ts';
 import { factKey } from './conditions.ts';
 import type { KnownFacts } from './checks.ts';
 import { evaluateConditions } from './evaluate.ts';
-import type { FactValue, ReadFact } from './fact.ts';
+import type { Answer, AskFact, FactValue, ReadFact } from './fact.ts';
 import { splitFact } from './fact.ts';
 import { digestOfRules } from './load.ts';
+import { openQuestions } from './questions.ts';
+import type { Look } from './questions.ts';
 import type { Rule } from './rule.ts';
 
 export type RuleSet = {
@@ -18,14 +20,22 @@ export type RuleSet = {
   readonly rules: readonly Rule[];
   readonly digest: string;
   readonly candidates: Candidates;
-  /** Beside each rule, the names its conditions read, and those of them whose value depends on the rule that asks. */
-  readonly reads: ReadonlyArray<{ readonly names: ReadonlySet<string>; readonly perRule: ReadonlySet<string> }>;
+  readonly reads: readonly Reads[];
+};
+
+/** The names that a rule's conditions read, those of them whose value depends on the rule that asks, and those that take I/O. */
+type Reads = {
+  readonly names: ReadonlySet<string>;
+  readonly perRule: ReadonlySet<string>;
+  readonly outside: ReadonlySet<string>;
 };
 
 export type DecideInput = {
   readonly labels: Labels;
   readonly component: string | null;
   readonly read: ReadFact;
+  /** Without it nothing outside can be known. */
+  readonly ask?: AskFact;
 };
 
 export type RuleError = { readonly rule: string; readonly error: string };
@@ -35,9 +45,14 @@ export type Choice = {
   /** Rules that are shadow by themselves and matched before there was a winner. */
   readonly shadows: readonly Rule[];
   readonly errors: readonly RuleError[];
+  /** Those of them above the winner whose rule could have won in its place: nobody knows what should be done. */
+  readonly undecided: readonly RuleError[];
   /** Names of the rules that the index let through, in the order they are asked in. */
   readonly candidates: readonly string[];
-  /** Every value that was read: the value itself, or `{ "value": null, "absent": true }`. `<fact>@<rule>` where it depends on the rule. */
+  /**
+   * Every value that was read: the value itself, or `{ "value": null, "absent": true }`. `<fact>@<rule>` where it depends
+   * on the rule. What came from outside is `{ "value", "query", "id"? }`, or has a `problem` in place of a value.
+   */
   readonly facts: JsonObject;
   /** The rules that were asked, up to the winner, each with its conditions, their values and results. */
   readonly trace: ReadonlyArray<{
@@ -59,8 +74,9 @@ export const createRuleSet = (rules: readonly Rule[], facts: KnownFacts): RuleSe
     candidates: indexRules(ordered),
     reads: ordered.map((rule) => {
       const names = new Set(rule.facts.map(({ fact }) => fact));
-      const perRule = [...names].filter((name) => facts.get(splitFact(facts, name)?.fact ?? '')?.perRule === true);
-      return { names, perRule: new Set(perRule) };
+      const those = (which: 'perRule' | 'outside'): ReadonlySet<string> =>
+        new Set([...names].filter((name) => facts.get(splitFact(facts, name)?.fact ?? '')?.[which] === true));
+      return { names, perRule: those('perRule'), outside: those('outside') };
     }),
   };
 };
@@ -70,7 +86,9 @@ export const decide = async (ruleSet: RuleSet, input: DecideInput): Promise<Choi
   const shadows: Rule[] = [];
   const errors: RuleError[] = [];
   const trace: Choice['trace'][number][] = [];
+  const undecided: RuleError[] = [];
   const known = new Map<string, FactValue>();
+  const asked = new Map<string, Answer>();
   let winner: Rule | null = null;
   for (const position of positions) {
     const rule = ruleSet.rules[position];
@@ -78,10 +96,17 @@ export const decide = async (ruleSet: RuleSet, input: DecideInput): Promise<Choi
     if (rule === undefined || reads === undefined) continue;
     const { name, digest } = rule;
     try {
-      const read = remember(known, rule, reads.perRule, input.read);
+      const local = remember(known, rule, reads.perRule, input.read);
+      const answerTo = (fact: string, params: JsonObject): Answer | undefined => asked.get(factKey(fact, params));
+      const read = (fact: string, params: JsonObject): FactValue =>
+        reads.outside.has(fact) ? answerTo(fact, params)?.value : local(fact, params);
+      const isUnasked = (fact: string, params: JsonObject): boolean =>
+        reads.outside.has(fact) && answerTo(fact, params) === undefined;
+      const look: Look = (fact, params) =>
+        isUnasked(fact, params) || answerTo(fact, params)?.problem !== undefined ? null : { value: read(fact, params) };
+      if (reads.outside.size > 0) await askOutside(rule, input.ask, asked, look);
       // One after the other: a rule below the winner is not asked.
-      // oxlint-disable-next-line no-await-in-loop
-      const { matched, conditions } = await evaluateConditions(rule.conditions, reads.names, read);
+      const { matched, conditions } = await evaluateConditions(rule.conditions, reads.names, read, isUnasked);
       trace.push({ rule: name, digest, matched, conditions });
       if (!matched) continue;
       if (rule.mode === 'shadow') shadows.push(rule);
@@ -92,6 +117,7 @@ export const decide = async (ruleSet: RuleSet, input: DecideInput): Promise<Choi
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       errors.push({ rule: name, error: message });
+      if (rule.mode !== 'shadow') undecided.push({ rule: name, error: message });
       trace.push({ rule: name, digest, matched: false, conditions: null, error: message });
     }
   }
@@ -100,10 +126,34 @@ export const decide = async (ruleSet: RuleSet, input: DecideInput): Promise<Choi
     winner,
     shadows,
     errors,
+    undecided,
     candidates,
-    facts: bare([...known].map(([key, value]) => [key, recorded(value)])),
+    facts: bare([
+      ...[...known].map(([key, value]) => [key, recorded(value)] as const),
+      ...[...asked].map(([key, answer]) => [key, recordedAnswer(answer)] as const),
+    ]),
     trace,
   };
+};
+
+/** Asks what the rule's outcome still hangs on, all of it at once. Throws when any of it cannot be known. */
+const askOutside = async (
+  rule: Rule,
+  ask: AskFact | undefined,
+  asked: Map<string, Answer>,
+  look: Look,
+): Promise<void> => {
+  const open = new Map(openQuestions(rule.conditions, look).map((found) => [factKey(found.fact, found.params), found]));
+  await Promise.all(
+    [...open].map(async ([key, { fact, params }]) => {
+      // Another rule may have asked, in vain.
+      if (asked.has(key)) return;
+      if (ask === undefined) throw new Error('nobody outside can be asked');
+      asked.set(key, await ask(fact, params, rule));
+    }),
+  );
+  const problem = [...open.keys()].map((key) => asked.get(key)?.problem).find((said) => said !== undefined);
+  if (problem !== undefined) throw new Error(problem);
 };
 
 /** Each value is computed once and stays the same for the whole decision. */
@@ -114,6 +164,12 @@ const remember =
     if (!known.has(key)) known.set(key, read(fact, params, rule));
     return known.get(key);
   };
+
+const recordedAnswer = ({ value, problem, shown }: Answer): Json => ({
+  value: value ?? null,
+  ...shown,
+  ...(problem === undefined ? {} : { problem }),
+});
 
 const recorded = (value: FactValue): Json =>
   value === undefined || value === null ? { value: null, absent: true } : value;

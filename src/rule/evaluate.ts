@@ -47,6 +47,8 @@ export const evaluateConditions = async (
   conditions: JsonObject,
   facts: ReadonlySet<string>,
   read: (fact: string, params: JsonObject) => FactValue,
+  /** Facts that the outcome does not hang on and nobody asked for. */
+  unasked: Unasked = () => false,
 ): Promise<Trace> => {
   const engine = new Engine([], {
     allowUndefinedFacts: true,
@@ -63,8 +65,10 @@ export const evaluateConditions = async (
   const { results, failureResults } = await engine.run();
   const result = results[0] ?? failureResults[0];
   if (result === undefined) throw new Error('the engine lost the rule');
-  return { matched: results.length > 0, conditions: traceOf(result.conditions as unknown as EngineNode) };
+  return { matched: results.length > 0, conditions: traceOf(result.conditions as unknown as EngineNode, unasked) };
 };
+
+type Unasked = (fact: string, params: JsonObject) => boolean;
 
 type EngineNode = {
   readonly all?: readonly EngineNode[];
@@ -79,17 +83,16 @@ type EngineNode = {
   readonly result?: boolean;
 };
 
-const traceOf = (node: EngineNode): JsonObject => {
+const traceOf = (node: EngineNode, unasked: Unasked): JsonObject => {
+  const below = (child: EngineNode): JsonObject => traceOf(child, unasked);
   // A condition of lower priority is not looked at once the result is certain.
   const told: JsonObject = { ...(node.name === undefined ? {} : { name: node.name }), result: node.result ?? null };
-  if (node.all !== undefined) return { all: node.all.map(traceOf), ...groupResult(node.all, told, 'all') };
-  if (node.any !== undefined) return { any: node.any.map(traceOf), ...groupResult(node.any, told, 'any') };
-  if (node.not !== undefined) return { not: traceOf(node.not), ...groupResult([node.not], told, 'not') };
+  if (node.all !== undefined) return { all: node.all.map(below), ...groupResult(node.all, told, 'all') };
+  if (node.any !== undefined) return { any: node.any.map(below), ...groupResult(node.any, told, 'any') };
+  if (node.not !== undefined) return { not: below(node.not), ...groupResult([node.not], told, 'not') };
+  if (unasked(node.fact ?? '', node.params ?? {})) return { ...leafOf(node), actual: null, ...told, result: null };
   return {
-    fact: node.fact ?? null,
-    ...(node.params === undefined ? {} : { params: node.params }),
-    operator: node.operator ?? null,
-    value: node.value ?? null,
+    ...leafOf(node),
     actual: node.factResult ?? null,
     ...(node.result !== undefined && (node.factResult === undefined || node.factResult === null)
       ? { absent: true }
@@ -97,6 +100,13 @@ const traceOf = (node: EngineNode): JsonObject => {
     ...told,
   };
 };
+
+const leafOf = (node: EngineNode): JsonObject => ({
+  fact: node.fact ?? null,
+  ...(node.params === undefined ? {} : { params: node.params }),
+  operator: node.operator ?? null,
+  value: node.value ?? null,
+});
 
 /** The engine leaves the outermost group without its result. */
 const groupResult = (children: readonly EngineNode[], told: JsonObject, sort: 'all' | 'any' | 'not'): JsonObject => {

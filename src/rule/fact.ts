@@ -19,10 +19,23 @@ export type KnownFact = {
   readonly family?: true;
   /** Its value depends on the rule that asks. */
   readonly perRule?: true;
+  /** It takes I/O to know: asked for last, and only by rules whose other conditions leave it open. */
+  readonly outside?: true;
 };
 
 /** Gives a fact's value to a rule; undefined: not there. May throw, which is that rule's error alone. */
 export type ReadFact = (fact: string, params: JsonObject, rule: Rule) => FactValue;
+
+/** What somebody outside said. With a `problem` there is no value, and the rule that asked cannot be decided. */
+export type Answer = {
+  readonly value: FactValue;
+  readonly problem?: string;
+  /** What was asked, for the record. */
+  readonly shown: JsonObject;
+};
+
+/** Asks for a fact that takes I/O. */
+export type AskFact = (fact: string, params: JsonObject, rule: Rule) => Promise<Answer>;
 
 /** `label.k8s.pod` is the member `k8s.pod` of the family `label`; other facts have no member. */
 export const splitFact = (
