@@ -1,0 +1,76 @@
+// `npm run torture`: everything that must be survived, done to it. `-- --quick` fits into CI, `-- --only NAME` does one
+// torment, `-- --seed N` repeats a run, `-- --list` says what covers each id of test/ids.json.
+import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { register } from 'node:module';
+import { parseArgs } from 'node:util';
+import { root, setUp } from '../scripts/setup.mjs';
+
+// The order in which they run: what is decided about first.
+const NAMES = ['storm', 'race', 'crashes', 'model', 'kth', 'fuzz', 'children', 'clock'];
+
+const { values: given } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+    only: { type: 'string', multiple: true },
+  },
+});
+
+const say = (line) => process.stdout.write(`${line}\n`);
+
+if (given.list) {
+  const { status } = spawnSync(process.execPath, ['scripts/coverage-ids.mjs'], { cwd: root, stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
+const unknown = (given.only ?? []).filter((name) => !NAMES.includes(name));
+if (unknown.length > 0 || (given.seed !== undefined && !/^\d{1,10}$/.test(given.seed))) {
+  say(
+    `there is no ${unknown.join(', ') || `seed ${given.seed}`}; there are: ${NAMES.join(', ')}, and whole numbers as seeds`,
+  );
+  process.exit(2);
+}
+
+await setUp();
+register('./typescript.mjs', import.meta.url);
+const seed = given.seed === undefined ? randomInt(2 ** 31) : Number(given.seed);
+say(`seed ${seed}${given.quick ? ', quick' : ''}`);
+
+/** The same numbers for the same seed (mulberry32), a stream of its own for each torment. */
+const createRandom = (from) => {
+  let state = from >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return { next, below: (most) => Math.floor(next() * most), of: (list) => list[Math.floor(next() * list.length)] };
+};
+
+const began = performance.now();
+const failed = [];
+for (const name of NAMES) {
+  if (given.only !== undefined && !given.only.includes(name)) continue;
+  const start = performance.now();
+  const { default: torment } = await import(`./${name}.mjs`);
+  try {
+    const figures = await torment({
+      quick: given.quick,
+      seed,
+      random: createRandom(seed),
+      say: (line) => say(`  ${line}`),
+    });
+    say(`${name.padEnd(8)} held  ${((performance.now() - start) / 1_000).toFixed(1)} s  ${figures}`);
+  } catch (error) {
+    failed.push(name);
+    say(`${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}`);
+    say(`  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}`);
+    break;
+  }
+}
+say(
+  `${failed.length === 0 ? 'all held' : `${failed.join(', ')} broke`}, ${((performance.now() - began) / 1_000).toFixed(1)} s, seed ${seed}`,
+);
+process.exit(failed.length === 0 ? 0 : 1);

@@ -1,0 +1,77 @@
+// Eight processes ask for one capped component at the same time: exactly the cap is admitted, every time.
+import { fork } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+import { same } from './expect.mjs';
+
+export const covers = ['I1 F18 eight processes and ten thousand tries on one cap admit exactly the cap'];
+
+const CHILD = fileURLToPath(new URL('race-child.mjs', import.meta.url));
+const PROCESSES = 8;
+
+const hears = (child, member) =>
+  new Promise((resolve, reject) => {
+    child.on('message', (message) => {
+      if (member in message) resolve(message[member]);
+    });
+    child.once('exit', (code, signal) =>
+      reject(new Error(`a racer ended (${code ?? signal}) before it told ${member}`)),
+    );
+  });
+
+const round = async (tries, cap, batch) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-race-'));
+  const ledger = join(folder, 'ledger.ndjson');
+  const now = Date.now();
+  const racers = [];
+  try {
+    // One after the other: each may be the one that makes the database.
+    for (let at = 0; at < PROCESSES; at += 1) {
+      const given = { folder: join(folder, 'data'), ledger, me: `p${at}`, tries: tries / PROCESSES, batch, now, cap };
+      const child = fork(CHILD, [JSON.stringify(given)], { execArgv: [] });
+      racers.push(child);
+      await hears(child, 'ready');
+    }
+    const told = racers.map((child) => hears(child, 'reasons'));
+    for (const child of racers) child.send('go');
+    const reasons = await Promise.all(told);
+    const sum = (reason) => reasons.reduce((total, each) => total + (each[reason] ?? 0), 0);
+    const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
+    const count = (text) => database.prepare(text).pluck().get();
+    const rows = [
+      count('select count(*) from attempts where released_at is null'),
+      count('select count(*) from runs'),
+      count(`select count(*) from decisions where reason = 'admitted'`),
+      count('select count(*) from decisions'),
+      count(`select count(*) from audit where action = 'run.admitted'`),
+    ];
+    database.close();
+    const lines = existsSync(ledger) ? readFileSync(ledger, 'utf8').trim().split('\n') : [];
+    const runs = new Set(lines.map((line) => JSON.parse(line).run));
+    same('I1', 'attempts, runs, admitted, decisions, audit rows', rows, [cap, cap, cap, tries, cap]);
+    same('I1', 'lines and runs in the ledger', [lines.length, runs.size], [cap, cap]);
+    same('I1', 'answers', [sum('admitted'), sum('attempts_used_up')], [cap, tries - cap]);
+    return lines.filter((line, at) => at > 0 && JSON.parse(line).by !== JSON.parse(lines[at - 1]).by).length;
+  } finally {
+    for (const child of racers) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+const TRIES = 10_000;
+
+export default async ({ quick, random, say }) => {
+  const caps = quick ? [7, 50, 300] : [1, 3, ...Array.from({ length: 18 }, () => 1 + random.below(300))];
+  for (const [index, cap] of caps.entries()) {
+    // One transaction for one try takes five times as long; the long suite does that too.
+    const batch = quick ? 10 : index % 4 === 0 ? 1 : 1 + random.below(20);
+    const start = performance.now();
+    const turns = await round(TRIES, cap, batch);
+    const took = ((performance.now() - start) / 1_000).toFixed(1);
+    say(`${TRIES} tries, ${batch} at a time, on a cap of ${cap}: exactly ${cap}, ${turns} changes of hands, ${took} s`);
+  }
+  return `${caps.length} rounds`;
+};

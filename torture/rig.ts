@@ -1,0 +1,296 @@
+// A whole engine in this process, on a real store, with a clock that stands still until it is told to move, and targets
+// that write down what they feel in a file of their own.
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { createSpawner } from '../src/actions/spawner.ts';
+import type { Clock } from '../src/base/clock.ts';
+import { systemClock } from '../src/base/clock.ts';
+import { ActionError } from '../src/base/failure.ts';
+import type { FailureKind } from '../src/base/failure.ts';
+import { createIds } from '../src/base/ids.ts';
+import { createLog } from '../src/base/log.ts';
+import { createRedactor } from '../src/base/secret.ts';
+import { loadCatalog } from '../src/catalog.ts';
+import { loadConfig } from '../src/config.ts';
+import type { EngineContext } from '../src/engine/context.ts';
+import { createEngine } from '../src/engine/engine.ts';
+import type { Engine } from '../src/engine/engine.ts';
+import { createHaltFile } from '../src/engine/halt-file.ts';
+import { createJanitor } from '../src/engine/janitor.ts';
+import type { Action } from '../src/port/action.ts';
+import type { Fact } from '../src/port/fact.ts';
+import { loadByName } from '../src/port/loader.ts';
+import type { Notifier } from '../src/port/notifier.ts';
+import type { Store } from '../src/port/store.ts';
+import type { Telemetry } from '../src/port/telemetry.ts';
+import { createSources } from '../src/sources/sources.ts';
+import { openSqliteStore } from '../src/store/sqlite.ts';
+import { body, must, writeFiles } from '../test/support/engine.ts';
+import type { AlertGiven } from '../test/support/engine.ts';
+import type { Felt } from './check.ts';
+
+export type HeldClock = Clock & {
+  /** Both clocks. */
+  advance(ms: number): void;
+  /** The wall clock alone: a jump. */
+  jump(ms: number): void;
+};
+
+const createHeldClock = (): HeldClock => {
+  let wall = Date.UTC(2026, 0, 6, 12);
+  let monotonic = 0;
+  return {
+    ...systemClock,
+    now: () => wall,
+    monotonic: () => monotonic,
+    advance(ms) {
+      wall += ms;
+      monotonic += ms;
+    },
+    jump(ms) {
+      wall += ms;
+    },
+  };
+};
+
+/** What a target does with the next effect: takes it, refuses it, or keeps it until it is told. */
+export type Manner = 'well' | 'refuses' | 'breaks' | 'holds';
+
+export type Targets = {
+  manner(target: string, manner: Manner): void;
+  /** Whether a look at the target finds it well. */
+  well(target: string, yes: boolean): void;
+  /** Targets that hold an effect right now. */
+  holding(): readonly string[];
+  /** Lets go of the effect that the target holds; `error` null: it went well. */
+  release(target: string, error: FailureKind | null): void;
+  felt(): readonly Felt[];
+};
+
+const createTargets = (file: string, clock: Clock): { targets: Targets; actions: ReadonlyMap<string, Action> } => {
+  const manners = new Map<string, Manner>();
+  const sick = new Set<string>();
+  const held = new Map<string, (error: FailureKind | null) => void>();
+  const write = (entry: object): void => appendFileSync(file, `${JSON.stringify(entry)}\n`);
+  const effect: Action<{ target: string }> = {
+    summary: 'An effect that its target writes down.',
+    effect: 'change',
+    input: z.strictObject({ target: z.string() }),
+    outputs: {},
+    undo: 'another effect',
+    defaultTimeout: 600_000,
+    async run({ target }, { began, marker, signal }) {
+      const manner = manners.get(target) ?? 'well';
+      if (manner === 'refuses') throw new ActionError('permanent', 'it refused');
+      began();
+      const slash = marker.indexOf('/');
+      const entry = { run: marker.slice(0, slash), step: marker.slice(slash + 1), target, at: clock.now() };
+      write({ ...entry, phase: 'in' });
+      if (manner === 'holds') {
+        const error = await new Promise<FailureKind | null>((resolve, reject) => {
+          held.set(target, resolve);
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        }).finally(() => held.delete(target));
+        if (error !== null) throw new ActionError(error, 'it broke');
+      }
+      write({ ...entry, phase: 'out', left: clock.now() });
+      if (manner === 'breaks') throw new ActionError('permanent', 'it broke');
+      return { outputs: {} };
+    },
+  };
+  const look: Action<{ target: string }> = {
+    summary: 'Looks whether the target is well.',
+    effect: 'read',
+    input: z.strictObject({ target: z.string() }),
+    outputs: {},
+    undo: 'nothing to undo',
+    defaultTimeout: 5_000,
+    run: async ({ target }) => {
+      if (sick.has(target)) throw new ActionError('permanent', 'it is not well');
+      return { outputs: {} };
+    },
+  };
+  const targets: Targets = {
+    manner: (target, manner) => void manners.set(target, manner),
+    well: (target, yes) => void (yes ? sick.delete(target) : sick.add(target)),
+    holding: () => [...held.keys()],
+    release: (target, error) => held.get(target)?.(error),
+    felt: () => readLedger(file),
+  };
+  return {
+    targets,
+    actions: new Map<string, Action>([
+      ['torture.effect', effect as Action],
+      ['torture.look', look as Action],
+    ]),
+  };
+};
+
+type Line = Omit<Felt, 'left'> & { readonly phase: 'in' | 'out'; readonly left?: number };
+
+/** The ledger's lines, each beginning with the end that belongs to it. */
+export const readLedger = (file: string): readonly Felt[] => {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const felt: Felt[] = [];
+  for (const line of lines) {
+    if (line === '') continue;
+    const { phase, left = null, ...entry } = JSON.parse(line) as Line;
+    if (phase === 'in') felt.push({ ...entry, left: null });
+    else {
+      const at = felt.findLastIndex((other) => other.run === entry.run && other.step === entry.step);
+      if (felt[at] !== undefined) felt[at] = { ...felt[at], left };
+    }
+  }
+  return felt;
+};
+
+const nothing = (): void => undefined;
+const silent = new Proxy({} as Telemetry, { get: () => nothing });
+
+export type RigGiven = {
+  /** amends.yaml; targets are reached as `torture.*` with the target's name. */
+  readonly config: string;
+  readonly files: Readonly<Record<string, string | object>>;
+  readonly aroundStore?: (store: Store) => Store;
+};
+
+export type Rig = {
+  readonly folder: string;
+  readonly database: string;
+  readonly clock: HeldClock;
+  readonly targets: Targets;
+  readonly haltFile: string;
+  store: Store;
+  engine: Engine;
+  janitor: { tick(): Promise<void> };
+  /** True when it was acknowledged. */
+  submit(alerts: readonly AlertGiven[]): Promise<boolean>;
+  /** Decides, runs, tidies, until nothing moves but what targets hold. */
+  settle(): Promise<void>;
+  /** As if the process had died: the store is opened anew, nothing is told to what was there before. */
+  crash(): Promise<void>;
+  close(): Promise<void>;
+};
+
+type Parts = Pick<EngineContext, 'actions' | 'facts' | 'notifiers'>;
+let parts: Promise<Parts> | null = null;
+const loadParts = async (): Promise<Parts> => {
+  const src = new URL('../src/', import.meta.url);
+  return {
+    actions: await loadByName<Action>(new URL('actions/', src), true),
+    facts: await loadByName<Fact>(new URL('facts/', src), false),
+    notifiers: await loadByName<Notifier>(new URL('notifiers/', src), false),
+  };
+};
+
+export const openRig = async (given: RigGiven): Promise<Rig> => {
+  parts ??= loadParts();
+  const { actions, facts, notifiers } = await parts;
+  const folder = mkdtempSync(join(tmpdir(), 'amends-torture-'));
+  const clock = createHeldClock();
+  const ids = createIds(clock);
+  const redactor = createRedactor();
+  const log = createLog(process.env['TORTURE_LOG'] === undefined ? 'silent' : 'debug', redactor);
+  const made = createTargets(join(folder, 'ledger.ndjson'), clock);
+  const all = new Map([...actions, ...made.actions]);
+  writeFiles(folder, { 'amends.yaml': given.config, ...given.files });
+  const config = must(await loadConfig(join(folder, 'amends.yaml')));
+  const loaded = { config, catalog: must(await loadCatalog({ config, actions: all, facts })) };
+  const spawner = createSpawner({ log, clock: systemClock });
+  const haltFile = join(folder, 'halt');
+  const data = join(folder, 'data');
+  /** Calls of the store under way: the engine has come to rest only when there are none. */
+  let calls = 0;
+  let dead: { now: boolean } = { now: false };
+  const open = async (): Promise<Pick<Rig, 'store' | 'engine' | 'janitor'>> => {
+    const real = await openSqliteStore({ folder: data, clock, ids, log, owner: 'torture', acceptEmptyHistory: false });
+    const mine = { now: false };
+    dead = mine;
+    const counted = new Proxy(real, {
+      get(store, name: keyof Store) {
+        const method = store[name] as (...args: unknown[]) => Promise<unknown>;
+        return async (...args: unknown[]) => {
+          if (mine.now && name !== 'close') throw new Error('the process is dead');
+          calls += 1;
+          try {
+            return await method.apply(store, args);
+          } finally {
+            calls -= 1;
+          }
+        };
+      },
+    });
+    const store = given.aroundStore === undefined ? counted : given.aroundStore(counted);
+    const context: EngineContext = {
+      store,
+      clock,
+      ids,
+      log,
+      redactor,
+      actions: all,
+      facts,
+      notifiers,
+      spawner,
+      sources: createSources(() => loaded.config, { clock, redactor }),
+      telemetry: silent,
+      halt: createHaltFile(haltFile),
+      owner: 'torture',
+      loaded: () => loaded,
+    };
+    return { store, engine: createEngine(context), janitor: createJanitor(context) };
+  };
+
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+  /** Works until every run that is under way waits for a target that holds it. */
+  const work = async (): Promise<void> => {
+    const { engine } = rig;
+    let over = false;
+    const tick = engine.runner.tick().finally(() => (over = true));
+    tick.catch(nothing);
+    for (let still = 0; !over && still < 12;) {
+      await turn();
+      still = calls === 0 && engine.runner.working === made.targets.holding().length ? still + 1 : 0;
+    }
+    if (over) await tick;
+  };
+
+  const rig: Rig = {
+    folder,
+    database: join(data, 'amends.db'),
+    clock,
+    targets: made.targets,
+    haltFile,
+    ...(await open()),
+    async submit(alerts) {
+      return (await rig.engine.intake.submit('alertmanager', body(clock, alerts))).status === 'accepted';
+    },
+    async settle() {
+      const { engine } = rig;
+      for (let round = 0; round < 2; round += 1) {
+        await engine.decider.tick();
+        await work();
+        await rig.janitor.tick();
+      }
+    },
+    async crash() {
+      const { store, engine } = rig;
+      dead.now = true;
+      engine.runner.killSteps('the process is dead');
+      while (calls > 0 || engine.runner.working > 0) await turn();
+      await store.close();
+      Object.assign(rig, await open());
+    },
+    async close() {
+      dead.now = true;
+      rig.engine.runner.killSteps('over');
+      while (calls > 0 || rig.engine.runner.working > 0) await turn();
+      await spawner.stop();
+      await rig.store.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return rig;
+};
