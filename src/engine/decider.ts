@@ -1,17 +1,17 @@
 // Decides about every alert that was kept: exactly one decision each, in slices, so that a storm keeps nobody waiting.
-import type { Alert, Entry } from '../alert/alert.ts';
-import { parseDelivery } from '../alert/webhook.ts';
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
-import { WHEN_WOKEN } from '../run/writes.ts';
 import type { Write } from '../run/writes.ts';
-import type { Admit, Decided, DecisionRequest, EpisodeRow, Received } from '../port/store.ts';
+import type { Admit, Decided, DecisionRequest, EpisodeRow } from '../port/store.ts';
+import type { Bundle, Item, Letter } from './backlog.ts';
+import { bundleOf, readBacklog } from './backlog.ts';
 import type { EngineContext } from './context.ts';
 import type { Evaluated, Subject } from './evaluate.ts';
 import { evaluateAlert } from './evaluate.ts';
 import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
+import { retryOf, subjectAgain, subjectOf } from './retry.ts';
 import { markIneffective, withdrawResolved } from './withdraw.ts';
 
 export type Decider = Loop & {
@@ -27,123 +27,103 @@ const SLICE = 100;
 /** Alerts that wait in memory; what comes beyond waits in the store alone. */
 const MOST_IN_LINE = 20_000;
 const MOST_REDECISIONS = 3;
-const FIRST_RETRY_MS = 30_000;
-const LONGEST_RETRY_MS = 300_000;
-/** Held for want of knowledge, not by a clock: asked again in 30s, doubling to 5m. */
-const BACKING_OFF: ReadonlySet<Reason> = new Set<Reason>([
-  'undecidable',
-  'silenced',
-  'unconfirmed',
-  'unhealthy',
-  'storm',
-]);
+/** An evaluated alert before its commit; the letter is null when no delivery brought it. */
+type Pending = { readonly one: Evaluated; readonly letter: Letter | null; readonly backoff: number };
+
+type Entering = Item & {
+  readonly letter: Letter;
+  readonly episodes: ReadonlyMap<string, EpisodeRow>;
+  /** Episodes that were evaluated a moment ago, and are not yet written down as such. */
+  readonly looked: Set<string>;
+  readonly after: Array<() => Promise<void>>;
+};
 
 export const createDecider = (context: EngineContext, onAdmitted: () => void): Decider => {
   const { store, clock, log } = context;
-  let line: Kept[] = [];
+  const line: Kept[] = [];
   let inLine = 0;
   let backlog = true;
 
   const tick = async (): Promise<void> => {
     for (;;) {
-      const kept = line.shift();
-      if (kept !== undefined) {
-        inLine -= kept.entries.length;
-        await decideDelivery(kept);
-      } else if (backlog) {
-        backlog = await decideBacklog();
+      const kept = nextInLine();
+      if (kept.length > 0) await decideBundles(kept.map(bundleOf));
+      else if (backlog) {
+        const left = await readBacklog(store, SLICE * 5, new Set(line.map(({ deliveryId }) => deliveryId)));
+        backlog = left.length > 0;
+        await decideBundles(left);
       } else break;
     }
     await decideDue();
   };
 
-  const decideDelivery = async (kept: Kept): Promise<void> => {
+  /** Small deliveries that wait together are decided together: a commit each would cost more than all the rest. */
+  const nextInLine = (): readonly Kept[] => {
+    let alerts = 0;
+    let count = 0;
+    while (count < line.length && (count === 0 || alerts + (line[count]?.entries.length ?? 0) <= SLICE)) {
+      alerts += line[count]?.entries.length ?? 0;
+      count += 1;
+    }
+    inLine -= alerts;
+    return line.splice(0, count);
+  };
+
+  /** In order. What admission or another act follows from is committed by itself, so that whatever comes after sees it. */
+  const decideBundles = async (bundles: readonly Bundle[]): Promise<void> => {
     const episodes = await store.episodesById(
-      kept.received
-        .filter((entry) => entry.change === 'repeated' || entry.change === 'reopened')
-        .flatMap((entry) => entry.episodeId ?? []),
+      bundles.flatMap(({ items }) =>
+        items.flatMap(({ received: { change, episodeId } }) => (change === 'opened' ? [] : (episodeId ?? []))),
+      ),
     );
-    await decideEntries(
-      kept,
-      kept.entries.map((entry, index) => ({ entry, received: kept.received[index] })),
-      episodes,
-    );
+    const looked = new Set<string>();
+    let pending: Pending[] = [];
+    const flush = async (): Promise<void> => {
+      await commit(pending);
+      pending = [];
+      await yieldTurn();
+    };
+    for (const { letter, items } of bundles) {
+      for (let at = 0; at < items.length; at += SLICE) {
+        const { evaluated, after } = await evaluateSlice(letter, items.slice(at, at + SLICE), episodes, looked);
+        const acts = after.length > 0 || evaluated.some(({ request }) => request.wishes.length > 0);
+        if (acts || pending.length + evaluated.length > SLICE) await flush();
+        pending.push(...evaluated.map((one) => ({ one, letter, backoff: 0 })));
+        if (!acts) continue;
+        await flush();
+        for (const act of after) await act();
+      }
+    }
+    await flush();
   };
 
-  /** What a crash or a storm left in the store. True: there may be more. */
-  const decideBacklog = async (): Promise<boolean> => {
-    const undecided = await store.undecided(SLICE * 5);
-    const known = new Set(line.map((kept) => kept.deliveryId));
-    const deliveries = new Map<string, (typeof undecided)[number][]>();
-    for (const alert of undecided) {
-      if (!known.has(alert.deliveryId))
-        deliveries.set(alert.deliveryId, [...(deliveries.get(alert.deliveryId) ?? []), alert]);
-    }
-    for (const [deliveryId, alerts] of deliveries) {
-      const first = alerts[0];
-      if (first === undefined) continue;
-      const parsed = parseDelivery(first.body, first.receivedAt);
-      const entries = parsed.ok ? parsed.value.entries : [];
-      const kept: Omit<Kept, 'entries' | 'received'> = {
-        deliveryId,
-        source: first.source,
-        receivedAt: first.receivedAt,
-        groupSize: entries.length + (parsed.ok ? parsed.value.truncatedAlerts : 0),
-        truncated: parsed.ok ? parsed.value.truncatedAlerts : 0,
-      };
-      const episodes = await store.episodesById(alerts.flatMap((alert) => alert.episodeId ?? []));
-      await decideEntries(
-        kept,
-        alerts.map((alert) => ({
-          entry: entries[alert.index] ?? { valid: false, problem: 'the stored body cannot be read', raw: {} },
-          received: alert,
-        })),
-        episodes,
-      );
-    }
-    return undecided.length > 0 && deliveries.size > 0;
-  };
-
-  type Item = { readonly entry: Entry; readonly received: Received | undefined };
-  const decideEntries = async (
-    kept: Omit<Kept, 'entries' | 'received'>,
+  const evaluateSlice = async (
+    letter: Letter,
     items: readonly Item[],
     episodes: ReadonlyMap<string, EpisodeRow>,
-  ): Promise<void> => {
-    for (let at = 0; at < items.length; at += SLICE) {
-      const evaluated: Evaluated[] = [];
-      const after: Array<() => Promise<void>> = [];
-      const settling = await store.settlingRuns();
-      for (const { entry, received } of items.slice(at, at + SLICE)) {
-        const one = await evaluateEntry(kept, entry, received, episodes, after);
-        if (entry.valid && entry.alert.status === 'firing' && settling.length > 0)
-          after.push(() => markIneffective(context, settling, entry.alert, received?.episodeId ?? null));
-        if (one !== null) evaluated.push(one);
-      }
-      // A delivery's decisions are admitted by priority, then by rule name.
-      const ordered = evaluated.toSorted(
-        (left, right) =>
-          right.priority - left.priority || (left.rule < right.rule ? -1 : left.rule > right.rule ? 1 : 0),
-      );
-      await commit(ordered, kept);
-      for (const act of after) await act();
-      await yieldTurn();
+    looked: Set<string>,
+  ): Promise<{ readonly evaluated: readonly Evaluated[]; readonly after: ReadonlyArray<() => Promise<void>> }> => {
+    const evaluated: Evaluated[] = [];
+    const after: Array<() => Promise<void>> = [];
+    const settling = await store.settlingRuns();
+    for (const { entry, received } of items) {
+      evaluated.push(await evaluateEntry({ letter, entry, received, episodes, looked, after }));
+      if (entry.valid && entry.alert.status === 'firing' && settling.length > 0)
+        after.push(() => markIneffective(context, settling, entry.alert, received.episodeId));
     }
+    // A delivery's decisions are admitted by priority, then by rule name.
+    const ordered = evaluated.toSorted(
+      (left, right) => right.priority - left.priority || (left.rule < right.rule ? -1 : left.rule > right.rule ? 1 : 0),
+    );
+    return { evaluated: ordered, after };
   };
 
-  const evaluateEntry = async (
-    kept: Omit<Kept, 'entries' | 'received'>,
-    entry: Entry,
-    received: Received | undefined,
-    episodes: ReadonlyMap<string, EpisodeRow>,
-    after: Array<() => Promise<void>>,
-  ): Promise<Evaluated | null> => {
-    if (received === undefined) return null;
+  const evaluateEntry = async ({ letter, entry, received, episodes, looked, after }: Entering): Promise<Evaluated> => {
     const base = {
       origin: 'delivery',
       caller: null,
       alertId: received.alertId,
-      deliveryId: kept.deliveryId,
+      deliveryId: letter.deliveryId,
       episodeId: received.episodeId,
     } as const;
     if (!entry.valid) return plain(context, base, 'invalid', { problem: entry.problem });
@@ -158,83 +138,57 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     const episode = received.episodeId === null ? undefined : episodes.get(received.episodeId);
     if (episode?.exhausted === true)
       return plain(context, base, 'duplicate', { note: 'nothing automatic is left in this episode: a human has it' });
-    if (received.change === 'repeated' && !worthAnotherLook(received, episodes))
+    if (received.change === 'repeated' && !worthAnotherLook(episode, looked))
       return plain(context, base, 'duplicate', {});
-    return evaluateAlert(context, {
-      alert,
-      source: kept.source,
-      groupSize: kept.groupSize,
-      truncated: kept.truncated,
-      ...base,
-    });
+    if (received.episodeId !== null) looked.add(received.episodeId);
+    const { source, groupSize, truncated } = letter;
+    return evaluateAlert(context, { alert, source, groupSize, truncated, ...base });
   };
 
   /** The rules changed since it was decided, and nothing was done about it yet. */
-  const worthAnotherLook = (received: Received, episodes: ReadonlyMap<string, EpisodeRow>): boolean => {
-    const episode = received.episodeId === null ? undefined : episodes.get(received.episodeId);
-    return (
-      episode !== undefined &&
-      !episode.hadRun &&
-      !episode.exhausted &&
-      episode.catalogDigest !== null &&
-      episode.catalogDigest !== context.loaded().catalog.digest
-    );
-  };
+  const worthAnotherLook = (episode: EpisodeRow | undefined, looked: ReadonlySet<string>): boolean =>
+    episode !== undefined &&
+    !episode.hadRun &&
+    !episode.exhausted &&
+    episode.catalogDigest !== null &&
+    episode.catalogDigest !== context.loaded().catalog.digest &&
+    !looked.has(episode.id);
 
   /** The open episodes whose guard has ended. */
   const decideDue = async (): Promise<void> => {
     for (const episode of await store.dueEpisodes(clock.now(), SLICE)) {
-      const evaluated = await evaluateAlert(context, subjectOf(episode));
-      await commit([evaluated], null, episode.backoff);
+      const one = await evaluateAlert(context, subjectOf(episode));
+      await commit([{ one, letter: null, backoff: episode.backoff }]);
       await yieldTurn();
     }
   };
 
-  const commit = async (
-    evaluated: readonly Evaluated[],
-    kept: Omit<Kept, 'entries' | 'received'> | null,
-    backoff = 0,
-  ): Promise<void> => {
-    let open = evaluated;
-    for (let round = 0; open.length > 0; round += 1) {
+  const commit = async (pending: readonly Pending[]): Promise<void> => {
+    let open = pending;
+    for (let round = 0; open.length > 0;) {
       const decided = await store.decide(
-        open.map((one) => one.request),
+        open.map(({ one }) => one.request),
         clock.now(),
         admitter(context),
       );
       const changed = open.filter((_, index) => decided[index]?.type === 'changed');
-      const writes = open.flatMap((one, index) => {
+      const writes = open.flatMap(({ one, backoff }, index) => {
         const answer = decided[index];
         return answer?.type === 'decided' ? concluded(one, answer, backoff) : [];
       });
       if (writes.length > 0) await store.write(writes, clock.now());
-      open = await again(changed, kept, round);
+      // An admission of our own changes the history for those behind it; only what others change is given up on.
+      if (changed.length === open.length) round += 1;
+      open = await again(changed, round);
     }
   };
 
-  const again = async (
-    changed: readonly Evaluated[],
-    kept: Omit<Kept, 'entries' | 'received'> | null,
-    round: number,
-  ): Promise<readonly Evaluated[]> => {
-    const next: Evaluated[] = [];
-    for (const one of changed) {
-      if (round >= MOST_REDECISIONS) {
-        next.push({
-          ...one,
-          request: {
-            ...one.request,
-            reason: 'undecidable',
-            wishes: [],
-            historyQueries: [],
-            version: null,
-            record: { ...one.request.record, note: 'the history of the component changed during each of the tries' },
-          },
-        });
-        continue;
-      }
-      const subject = subjectAgain(one.request, kept);
-      next.push(subject === null ? one : await evaluateAlert(context, subject, true));
+  const again = async (changed: readonly Pending[], round: number): Promise<readonly Pending[]> => {
+    const next: Pending[] = [];
+    for (const waiting of changed) {
+      const { one, letter } = waiting;
+      const subject = round > MOST_REDECISIONS ? null : subjectAgain(one.request, letter);
+      next.push({ ...waiting, one: subject === null ? givenUp(one) : await evaluateAlert(context, subject, true) });
     }
     return next;
   };
@@ -320,17 +274,18 @@ export const admitter =
       notifyId: context.ids.next(),
     });
 
-const retryOf = (
-  decided: Extract<Decided, { type: 'decided' }>,
-  backoff: number,
-  now: number,
-): { readonly at: number; readonly backoff: number } | null => {
-  if (BACKING_OFF.has(decided.reason))
-    return { at: now + Math.min(FIRST_RETRY_MS * 2 ** Math.min(backoff, 10), LONGEST_RETRY_MS), backoff: backoff + 1 };
-  if (decided.retryAt === null && (decided.reason === 'halted' || decided.reason === 'disabled'))
-    return { at: WHEN_WOKEN, backoff: 0 };
-  return decided.retryAt === null ? null : { at: Math.max(decided.retryAt, now + 1), backoff: 0 };
-};
+/** Decided without looking at the history any more. */
+const givenUp = (one: Evaluated): Evaluated => ({
+  ...one,
+  request: {
+    ...one.request,
+    reason: 'undecidable',
+    wishes: [],
+    historyQueries: [],
+    version: null,
+    record: { ...one.request.record, note: 'the history of the component changed during each of the tries' },
+  },
+});
 
 const tellRules = (context: EngineContext, one: Evaluated, decided: Extract<Decided, { type: 'decided' }>): void => {
   for (const shadow of one.shadows) context.telemetry.ruleDecision(shadow, 'shadow');
@@ -372,49 +327,3 @@ const plain = (context: EngineContext, base: Base, reason: Reason, record: Decis
   rule: '',
   shadows: [],
 });
-
-const firing = (labels: Alert['labels'], annotations: Alert['annotations'], startsAt: number): Alert => ({
-  status: 'firing',
-  labels,
-  annotations,
-  startsAt,
-  endsAt: null,
-  generatorURL: '',
-  flags: [],
-  hashed: {},
-});
-
-const subjectOf = (episode: EpisodeRow): Subject => ({
-  alert: firing(episode.labels, episode.annotations, episode.startsAt),
-  source: episode.source,
-  groupSize: 1,
-  truncated: 0,
-  origin: 'retry',
-  caller: null,
-  alertId: null,
-  deliveryId: null,
-  episodeId: episode.id,
-});
-
-/** The subject of a request, from its own record. */
-const subjectAgain = (request: DecisionRequest, kept: Omit<Kept, 'entries' | 'received'> | null): Subject | null => {
-  const record = request.record as unknown as {
-    labels?: Alert['labels'];
-    annotations?: Alert['annotations'];
-    starts_at?: number;
-    source?: string;
-    group_size?: number;
-  };
-  if (record.labels === undefined) return null;
-  return {
-    alert: firing(record.labels, record.annotations ?? {}, record.starts_at ?? request.at),
-    source: record.source ?? kept?.source ?? '',
-    groupSize: record.group_size ?? 1,
-    truncated: kept?.truncated ?? 0,
-    origin: request.origin,
-    caller: request.caller,
-    alertId: request.alertId,
-    deliveryId: request.deliveryId,
-    episodeId: request.episodeId,
-  };
-};

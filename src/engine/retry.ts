@@ -1,0 +1,77 @@
+// An episode's next look: when it comes, and how what was decided before is asked again.
+import type { Alert } from '../alert/alert.ts';
+import type { Reason } from '../run/reasons.ts';
+import { WHEN_WOKEN } from '../run/writes.ts';
+import type { Decided, DecisionRequest, EpisodeRow } from '../port/store.ts';
+import type { Letter } from './backlog.ts';
+import type { Subject } from './evaluate.ts';
+
+const FIRST_RETRY_MS = 30_000;
+const LONGEST_RETRY_MS = 300_000;
+/** Held for want of knowledge, not by a clock: asked again in 30s, doubling to 5m. */
+const BACKING_OFF: ReadonlySet<Reason> = new Set<Reason>([
+  'undecidable',
+  'silenced',
+  'unconfirmed',
+  'unhealthy',
+  'storm',
+]);
+
+/** Null: nobody's clock brings it back. */
+export const retryOf = (
+  decided: Extract<Decided, { type: 'decided' }>,
+  backoff: number,
+  now: number,
+): { readonly at: number; readonly backoff: number } | null => {
+  if (BACKING_OFF.has(decided.reason))
+    return { at: now + Math.min(FIRST_RETRY_MS * 2 ** Math.min(backoff, 10), LONGEST_RETRY_MS), backoff: backoff + 1 };
+  if (decided.retryAt === null && (decided.reason === 'halted' || decided.reason === 'disabled'))
+    return { at: WHEN_WOKEN, backoff: 0 };
+  return decided.retryAt === null ? null : { at: Math.max(decided.retryAt, now + 1), backoff: 0 };
+};
+
+const firing = (labels: Alert['labels'], annotations: Alert['annotations'], startsAt: number): Alert => ({
+  status: 'firing',
+  labels,
+  annotations,
+  startsAt,
+  endsAt: null,
+  generatorURL: '',
+  flags: [],
+  hashed: {},
+});
+
+export const subjectOf = (episode: EpisodeRow): Subject => ({
+  alert: firing(episode.labels, episode.annotations, episode.startsAt),
+  source: episode.source,
+  groupSize: 1,
+  truncated: 0,
+  origin: 'retry',
+  caller: null,
+  alertId: null,
+  deliveryId: null,
+  episodeId: episode.id,
+});
+
+/** The subject of a request, from its own record. */
+export const subjectAgain = (request: DecisionRequest, kept: Letter | null): Subject | null => {
+  const record = request.record as unknown as {
+    labels?: Alert['labels'];
+    annotations?: Alert['annotations'];
+    starts_at?: number;
+    source?: string;
+    group_size?: number;
+  };
+  if (record.labels === undefined) return null;
+  return {
+    alert: firing(record.labels, record.annotations ?? {}, record.starts_at ?? request.at),
+    source: record.source ?? kept?.source ?? '',
+    groupSize: record.group_size ?? 1,
+    truncated: kept?.truncated ?? 0,
+    origin: request.origin,
+    caller: request.caller,
+    alertId: request.alertId,
+    deliveryId: request.deliveryId,
+    episodeId: request.episodeId,
+  };
+};
