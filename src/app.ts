@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { Registry } from 'prom-client';
 import { createSpawner } from './actions/spawner.ts';
 import type { Clock } from './base/clock.ts';
-import { systemClock } from './base/clock.ts';
+import { createSteadyClock, systemClock } from './base/clock.ts';
 import type { Problem, Result } from './base/failure.ts';
 import { ok, refused } from './base/failure.ts';
 import { createIds } from './base/ids.ts';
@@ -79,7 +79,7 @@ const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
 const GRACE_FOR_ANSWERS_MS = 2_000;
 
 export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
-  const clock = overrides.clock ?? systemClock;
+  const clock = createSteadyClock(overrides.clock ?? systemClock);
   const redactor = createRedactor();
   const log = overrides.log ?? createLog(settings.logLevel, redactor);
   const ids = createIds(clock);
@@ -124,6 +124,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       // A file that failed a sync is never trusted again by this process: the next start checks it.
       onFatal: () => process.exit(1),
     });
+    // A wall clock that was set back while nobody ran must not stop time until it has caught up.
+    clock.resumeFrom((await store.controls()).now);
   } catch (error) {
     if (!(error instanceof StoreRefused)) throw error;
     return refuse([{ code: 'store-refused', message: error.message, mend: error.mend }], error.exitCode);
@@ -141,6 +143,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     ...parts,
     store: opened,
     clock,
+    jumps: clock,
     ids,
     log,
     redactor,

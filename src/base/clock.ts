@@ -46,3 +46,71 @@ export const systemClock: Clock = {
 
 /** RFC 3339 with milliseconds, the form in which every time leaves the process. */
 export const rfc3339 = (ms: number): string => new Date(ms).toISOString();
+
+/** The wall clock moved by `by` milliseconds against the monotonic one; above zero it went ahead, as after a suspend. */
+export type ClockJump = { readonly by: number };
+
+export type SteadyClock = Clock & {
+  /** The last jump that nobody has settled yet. While one ahead is open, `now` goes on by the monotonic clock alone. */
+  jump(): ClockJump | null;
+  /** What had to be written down about the jump is: from now on the wall clock counts again. */
+  settleJump(): void;
+  /** `at` was told before, by another process: time goes on from there. */
+  resumeFrom(at: number): void;
+};
+
+/** Slews and leap seconds stay below; a step of more than this is a jump. */
+const JUMP_MS = 60_000;
+
+/**
+ * A clock that never goes back while the process runs: behind a wall clock that was set back it goes on at its own pace,
+ * so a window never gets a second more and a cooldown never lasts longer than it says. The monotonic clock stands still in
+ * a suspended machine, so a resume shows as a jump ahead; what happened meanwhile is believed only after it was settled.
+ */
+export const createSteadyClock = (system: Clock, jumpMs = JUMP_MS): SteadyClock => {
+  let told = system.now();
+  let at = system.monotonic();
+  /** Wall minus monotonic as last seen: it changes only when the wall clock is set. */
+  let offset = told - at;
+  let open: ClockJump | null = null;
+  const read = (): number => {
+    const monotonic = system.monotonic();
+    const wall = system.now();
+    const paced = told + Math.max(0, monotonic - at);
+    at = monotonic;
+    if (wall - paced > jumpMs) {
+      told = paced;
+      open = { by: Math.round(wall - paced) };
+      return told;
+    }
+    // One that was taken back before anybody settled it did nothing.
+    if (open !== null && open.by > 0) open = null;
+    const moved = wall - monotonic - offset;
+    if (moved < -jumpMs) open = { by: Math.round(moved) };
+    offset = wall - monotonic;
+    told = Math.max(wall, paced);
+    return told;
+  };
+  return {
+    ...system,
+    now: () => Math.floor(read()),
+    jump() {
+      read();
+      return open;
+    },
+    settleJump() {
+      read();
+      if (open !== null && open.by > 0) {
+        told = Math.max(told, system.now());
+        offset = system.now() - at;
+      }
+      open = null;
+    },
+    resumeFrom(before) {
+      const behind = before - read();
+      if (behind <= 0) return;
+      told = before;
+      if (behind > jumpMs) open = { by: -Math.round(behind) };
+    },
+  };
+};

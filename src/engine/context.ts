@@ -1,5 +1,5 @@
 // What the engine's loops stand on: ports, and what is configured at this moment.
-import type { Clock } from '../base/clock.ts';
+import type { Clock, SteadyClock } from '../base/clock.ts';
 import type { Ids } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Redactor } from '../base/secret.ts';
@@ -19,6 +19,8 @@ export type Loaded = { readonly config: Config; readonly catalog: Catalog };
 export type EngineContext = {
   readonly store: Store;
   readonly clock: Clock;
+  /** How a jump of the wall clock is told and settled; without it nobody looks. */
+  readonly jumps?: Pick<SteadyClock, 'jump' | 'settleJump'>;
   readonly ids: Ids;
   readonly log: Log;
   readonly redactor: Redactor;

@@ -1,6 +1,7 @@
 // All loops of the engine as one thing that starts, stops and can be asked to do one round.
 import type { Desk } from '../port/desk.ts';
 import type { Write } from '../run/writes.ts';
+import { createClockWatch } from './clock-watch.ts';
 import type { EngineContext } from './context.ts';
 import type { Decider } from './decider.ts';
 import { createDecider } from './decider.ts';
@@ -51,7 +52,8 @@ export const createEngine = (context: EngineContext): Engine => {
   const desk = createDesk(context, { decider, runner });
   const intake = createIntake(context, (kept) => decider.offer(kept));
   const haltWatch = createHaltWatch(context, runner);
-  const loops: readonly Loop[] = [decider, runner, janitor, outbox, prober, haltWatch];
+  const clockWatch = createClockWatch(context, runner);
+  const loops: readonly Loop[] = [clockWatch, decider, runner, janitor, outbox, prober, haltWatch];
   return {
     intake,
     desk,
@@ -61,6 +63,7 @@ export const createEngine = (context: EngineContext): Engine => {
       for (const loop of loops) loop.start();
     },
     async settle() {
+      await clockWatch.tick();
       await decider.tick();
       await runner.tick();
       await janitor.tick();
@@ -70,7 +73,7 @@ export const createEngine = (context: EngineContext): Engine => {
     },
     async stop(graceMs) {
       intake.close();
-      await Promise.all([decider.stop(), janitor.stop(), prober.stop(), haltWatch.stop()]);
+      await Promise.all([decider.stop(), janitor.stop(), prober.stop(), haltWatch.stop(), clockWatch.stop()]);
       await runner.drain(graceMs);
       await outbox.stop();
     },

@@ -35,12 +35,14 @@ export type Runner = Loop & {
   tick(): Promise<void>;
   /** Ends the running steps' processes at once; their runs go on as after a crash. */
   killSteps(why: string): void;
+  /** Puts every run down as if another worker had it; resolves when all are. They are taken up again once their leases end. */
+  loseLeases(why: string): Promise<void>;
   /** No new step; steps under way get `graceMs`, then they are ended. */
   drain(graceMs: number): Promise<void>;
   readonly working: number;
 };
 
-const LEASE_MS = 30_000;
+export const LEASE_MS = 30_000;
 const RENEW_MS = 10_000;
 const POLL_MS = 1_000;
 const HELD_MS = 1_000;
@@ -90,7 +92,8 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone
     stops.set(drive.runId, stop);
     const done = work(context, drive, () => draining, onRunEnded)
       .catch((error: unknown) => {
-        if (error instanceof LeaseLost) context.log.warn({ run_id: drive.runId }, 'another worker has the run now');
+        if (error instanceof LeaseLost)
+          context.log.warn({ run_id: drive.runId, why: error.message }, 'the run was lost to its lease');
         else if (!stop.signal.aborted)
           context.log.error(
             { run_id: drive.runId, error },
@@ -124,6 +127,10 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone
       }
     },
     killSteps,
+    async loseLeases(why) {
+      for (const stop of stops.values()) stop.abort(new LeaseLost(why));
+      await Promise.all(drives.values());
+    },
     async drain(graceMs) {
       draining = true;
       await loop.stop();

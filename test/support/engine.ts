@@ -145,6 +145,7 @@ export const startEngine = async (
   const context: EngineContext = {
     store,
     clock,
+    jumps: clock,
     ids,
     log,
     redactor,

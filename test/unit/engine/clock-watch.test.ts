@@ -1,0 +1,105 @@
+// What a jump of the wall clock does to an engine at work: nothing is loosened, and a human decides for one window.
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { openShop } from '../../support/shop.ts';
+import type { Shop } from '../../support/shop.ts';
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+describe('the wall clock jumps', () => {
+  let shop: Shop;
+  afterEach(() => shop.close());
+  const clockEntries = async () => (await shop.amends.list('inbox')).filter(({ dedup }) => dedup === 'clock');
+
+  it('F61 I10 set back by an hour, a cooldown lasts as long as it says and no longer', async () => {
+    shop = await openShop({});
+    const { amends } = shop;
+    shop.ledger.answer('/health', 500);
+    await amends.post([shop.alert('main')]);
+    amends.clock.setWall(-HOUR);
+    await amends.settle();
+    amends.clock.advance(299 * SECOND);
+    await amends.settle();
+    expect(await amends.list('runs')).toHaveLength(1);
+    amends.clock.advance(2 * SECOND);
+    await amends.settle();
+    // Its time has come; who decides is a human, since the clock jumped.
+    expect((await amends.list('runs')).map((run) => run.state)).toEqual(['awaiting_approval', 'done']);
+    expect(shop.mended()).toEqual(['main']);
+  });
+
+  it('F61 I1 set back by an hour, the caps are not loosened', async () => {
+    shop = await openShop({ component: 'attempts: [ { max: 2, per: 1h } ]', recovery: ', breaker: { failures: 100 }' });
+    const { amends } = shop;
+    shop.ledger.answer('/health', 500);
+    await amends.post([shop.alert('main')]);
+    amends.clock.advance(301 * SECOND);
+    await amends.settle();
+    expect(shop.mended()).toHaveLength(2);
+    amends.clock.setWall(-HOUR);
+    for (let round = 0; round < 9; round += 1) {
+      amends.clock.advance(5 * MINUTE);
+      await amends.post([shop.alert('main')]);
+    }
+    expect(shop.mended()).toHaveLength(2);
+    expect((await amends.list('runs')).filter((run) => run.state !== 'done')).toEqual([]);
+  });
+
+  it('F62 two hours ahead, nothing is refilled: it is recorded, paged once, and a human is asked for one window', async () => {
+    shop = await openShop({
+      targets: ['one', 'two'],
+      component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }',
+    });
+    const { amends } = shop;
+    await amends.post([shop.alert('one')]);
+    expect(shop.mended()).toEqual(['one']);
+    amends.clock.setWall(2 * HOUR);
+    await amends.post([shop.alert('two')]);
+    expect(shop.mended()).toEqual(['one']);
+    expect((await shop.reasons()).at(-1)).toBe('awaiting_approval');
+    const [entry] = await clockEntries();
+    expect(entry).toMatchObject({ status: 'open', severity: 'SEV2', title: expect.stringContaining('2h ahead') });
+    expect((await amends.list('outbox')).filter((row) => row.topic === 'clock')).toHaveLength(1);
+    expect((await amends.list('audit')).filter((row) => row.action === 'clock.jumped')).toHaveLength(1);
+    const { clockSuspectUntil } = await amends.store.controls();
+    expect(clockSuspectUntil ?? 0).toBeGreaterThan(amends.clock.now() + 59 * MINUTE);
+    expect(clockSuspectUntil ?? 0).toBeLessThanOrEqual(amends.clock.now() + HOUR);
+  });
+
+  it('F62 and its cause over, the entry closes by itself and amends acts again', async () => {
+    shop = await openShop({ targets: ['one', 'two'], component: 'storm: { min: 5 }' });
+    const { amends } = shop;
+    amends.clock.setWall(2 * HOUR);
+    await amends.settle();
+    expect(await clockEntries()).toMatchObject([{ status: 'open' }]);
+    amends.clock.advance(61 * MINUTE);
+    await amends.settle();
+    expect(await clockEntries()).toMatchObject([{ status: 'closed', closedBy: 'amends' }]);
+    await amends.post([shop.alert('two')]);
+    expect(shop.mended()).toEqual(['two']);
+    amends.clock.setWall(-2 * HOUR);
+    await amends.settle();
+    expect(await clockEntries()).toMatchObject([{ status: 'open' }, { status: 'closed' }]);
+    expect((await amends.list('outbox')).filter((row) => row.topic === 'clock')).toHaveLength(2);
+  });
+
+  it('F64 after a resume of six hours a lease is taken as lost: the run is put down, and taken up as after a crash', async () => {
+    shop = await openShop({});
+    const { amends } = shop;
+    shop.ledger.answer('/mend/main', 'hang');
+    const reached = shop.ledger.next('/mend/main');
+    const posted = amends.post([shop.alert('main')]);
+    await reached;
+    shop.ledger.answer('/mend/main', 200);
+    amends.clock.setWall(6 * HOUR);
+    await amends.settle();
+    await posted;
+    const [run] = await amends.list('runs');
+    expect(run).toMatchObject({ state: 'done', recoveries: 1 });
+    // The step is idempotent, so it was done again; it ran into the time that the runbook is given.
+    const stored = await amends.store.run(run?.id ?? '');
+    expect(stored?.events.filter(({ event }) => event.type === 'claimed')).toHaveLength(2);
+    expect(shop.mended().length).toBeLessThanOrEqual(2);
+  });
+});
