@@ -1,7 +1,7 @@
 // The whole, tied together: the only file that names an adapter. Each resource registers its clean-up where it is made.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Registry } from 'prom-client';
 import { createSpawner } from './actions/spawner.ts';
 import type { Clock } from './base/clock.ts';
@@ -17,7 +17,9 @@ import type { Settings, WebConfig } from './config.ts';
 import { builtInConfig, diskReaders, loadConfig, loadWebConfig } from './config.ts';
 import type { EngineContext, Loaded } from './engine/context.ts';
 import { createEngine } from './engine/engine.ts';
+import { createEmergencyJournal } from './engine/emergency.ts';
 import { createHaltFile } from './engine/halt-file.ts';
+import { createStoreHealth } from './engine/store-watch.ts';
 import { checkExposure } from './http/auth.ts';
 import { createCollector, vocabularyOf } from './http/figures.ts';
 import { createServer } from './http/server.ts';
@@ -77,6 +79,7 @@ const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
   settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
 
 const GRACE_FOR_ANSWERS_MS = 2_000;
+const RESERVE_AFTER_MS = 10_000;
 
 export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
   const clock = createSteadyClock(overrides.clock ?? systemClock);
@@ -130,12 +133,14 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     if (!(error instanceof StoreRefused)) throw error;
     return refuse([{ code: 'store-refused', message: error.message, mend: error.mend }], error.exitCode);
   }
-  const opened = (overrides.aroundStore ?? ((same: Store) => same))(store);
+  const health = createStoreHealth();
+  const opened = health.watched((overrides.aroundStore ?? ((same: Store) => same))(store));
   cleanUps.push(() => opened.close());
   const spawner = createSpawner({ log, clock });
   cleanUps.push(() => spawner.stop());
 
   const halt = createHaltFile(settings.haltFile);
+  const emergency = createEmergencyJournal(join(settings.storagePath, 'emergency.ndjson'));
   const figures = { store: opened, clock, halt, loaded: () => loaded };
   const version = readVersion();
   const metrics = createMetrics({ registry: new Registry(), clock, version, collect: createCollector(figures) });
@@ -151,6 +156,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     sources: createSources(() => loaded.config, { clock, redactor }),
     telemetry: metrics.telemetry,
     halt,
+    emergency,
+    storeHealth: health,
     owner,
     loaded: () => loaded,
   };
@@ -220,7 +227,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     desk: engine.desk,
     version,
     reload,
-    working: () => working,
+    working: () => working && health.trouble() === null,
     listen: settings.listen,
     web: () => web,
     intake: engine.intake,
@@ -236,8 +243,18 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       metrics.reloaded(true);
       const { url } = await server.start();
       cleanUps.push(() => server.stop(GRACE_FOR_ANSWERS_MS));
+      const recovered = await engine.recover();
+      if (recovered > 0) log.warn({ recovered }, 'results of steps were found in the emergency journal');
       engine.start();
       working = true;
+      // In a while, and in pieces: 64 MiB are written.
+      clock.after(
+        RESERVE_AFTER_MS,
+        () =>
+          void emergency
+            .reserve()
+            .catch((error: unknown) => log.error({ error }, 'no room could be set aside for an emergency')),
+      );
       const { config, catalog } = loaded;
       log.info(
         {

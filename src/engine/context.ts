@@ -11,6 +11,8 @@ import type { Notifiers } from '../port/notifier.ts';
 import type { Sources } from '../port/sources.ts';
 import type { Store } from '../port/store.ts';
 import type { Telemetry } from '../port/telemetry.ts';
+import type { EmergencyJournal } from './emergency.ts';
+import type { StoreHealth } from './store-watch.ts';
 import type { HaltFile } from './halt-file.ts';
 
 /** Replaced as a whole by a reload that succeeded. */
@@ -31,6 +33,8 @@ export type EngineContext = {
   readonly sources: Sources;
   readonly telemetry: Telemetry;
   readonly halt: HaltFile;
+  readonly emergency: EmergencyJournal;
+  readonly storeHealth: Pick<StoreHealth, 'trouble'>;
   /** Names this worker in leases and markers. */
   readonly owner: string;
   loaded(): Loaded;

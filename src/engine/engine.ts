@@ -14,6 +14,8 @@ import { createLoop } from './loop.ts';
 import { createOutbox } from './outbox.ts';
 import { createProber } from './prober.ts';
 import type { Runner } from './runner.ts';
+import { mergeEmergency } from './emergency.ts';
+import { createStoreWatch } from './store-watch.ts';
 import { createRunner } from './runner.ts';
 
 export type Engine = {
@@ -21,6 +23,8 @@ export type Engine = {
   readonly desk: Desk;
   readonly decider: Decider;
   readonly runner: Runner;
+  /** Puts what the emergency journal kept where it belongs; before `start`. */
+  recover(): Promise<number>;
   start(): void;
   /** Decides, runs, tidies and tells until nothing is due: for tests, which have no timers. */
   settle(): Promise<void>;
@@ -53,12 +57,22 @@ export const createEngine = (context: EngineContext): Engine => {
   const intake = createIntake(context, (kept) => decider.offer(kept));
   const haltWatch = createHaltWatch(context, runner);
   const clockWatch = createClockWatch(context, runner);
-  const loops: readonly Loop[] = [clockWatch, decider, runner, janitor, outbox, prober, haltWatch];
+  const loops: readonly Loop[] = [
+    clockWatch,
+    decider,
+    runner,
+    janitor,
+    outbox,
+    prober,
+    haltWatch,
+    createStoreWatch(context),
+  ];
   return {
     intake,
     desk,
     decider,
     runner,
+    recover: () => mergeEmergency(context),
     start() {
       for (const loop of loops) loop.start();
     },

@@ -77,6 +77,31 @@ const deliver = async (context: EngineContext, row: OutboxRow): Promise<boolean>
   return false;
 };
 
+/** Past the outbox, for when the store itself is what failed. */
+export const tellDirectly = async (
+  context: EngineContext,
+  told: Pick<OutboxRow, 'topic' | 'title' | 'body'> & { readonly severity: string },
+): Promise<void> => {
+  const row: OutboxRow = {
+    ...told,
+    id: context.ids.next(),
+    at: context.clock.now(),
+    receiver: null,
+    component: null,
+    target: null,
+    runId: null,
+    status: 'pending',
+    tries: 0,
+    nextAt: 0,
+    error: null,
+  };
+  for (const receiver of receiversOf(context, row)) {
+    const error = await sendTo(context, receiver, row);
+    context.telemetry.notification(receiver.name, error === null ? 'sent' : 'failed');
+    if (error !== null) context.log.error({ receiver: receiver.name, error }, 'nobody could be told');
+  }
+};
+
 const sendTo = async (context: EngineContext, receiver: Receiver, row: OutboxRow): Promise<string | null> => {
   const notifier = context.notifiers.get(receiver.type);
   if (notifier === undefined) return `there is no notifier ${receiver.type}`;

@@ -21,6 +21,7 @@ import { formatDuration } from '../base/duration.ts';
 import { evaluatorOf } from '../runbook/expression.ts';
 import type { ActionStep } from '../runbook/runbook.ts';
 import type { Lease, RunAlone, RunView } from '../port/store.ts';
+import { StoreUnavailable } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
@@ -484,11 +485,41 @@ const performIntended = async (
     performance.ok ? 'succeeded' : performance.kind === 'indeterminate' ? 'unknown' : 'failed',
     performance.ms,
   );
-  await extend(context, drive, (view) => ({
-    events: [resultEvent(key, step, attempt, performance, view.now)],
-    writes: performance.ok ? requestWrites(context, view, performance.requests) : [],
-  }));
+  await keepResult(
+    context,
+    drive,
+    attempt,
+    (now) => resultEvent(key, step, attempt, performance, now),
+    (view) => (performance.ok ? requestWrites(context, view, performance.requests) : []),
+  );
 };
+
+const KEEP_AGAIN_MS = 1_000;
+
+/** What happened is written down, come what may: in the emergency journal while the store cannot be written. */
+const keepResult = async (
+  context: EngineContext,
+  drive: Drive,
+  attempt: number,
+  eventAt: (now: number) => StepResult,
+  writesFor: (view: RunAlone) => readonly Write[],
+): Promise<void> => {
+  let kept = false;
+  for (;;) {
+    try {
+      await extend(context, drive, (view) => ({ events: [eventAt(view.now)], writes: writesFor(view) }));
+      if (kept) context.emergency.settled();
+      return;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (!kept) context.emergency.keep({ runId: drive.runId, try: attempt, event: eventAt(context.clock.now()) });
+      kept = true;
+      await context.clock.sleep(KEEP_AGAIN_MS, drive.stop.signal);
+    }
+  }
+};
+
+type StepResult = Extract<RunEvent, { readonly type: 'step_succeeded' | 'step_failed' | 'step_unknown' }>;
 
 const resultEvent = (
   key: string,
@@ -496,7 +527,7 @@ const resultEvent = (
   attempt: number,
   performance: Performance,
   now: number,
-): RunEvent => {
+): StepResult => {
   if (performance.ok)
     return {
       type: 'step_succeeded',

@@ -13,6 +13,7 @@ import { loadConfig } from '../../src/config.ts';
 import type { EngineContext, Loaded } from '../../src/engine/context.ts';
 import { createEngine } from '../../src/engine/engine.ts';
 import type { Engine } from '../../src/engine/engine.ts';
+import { createEmergencyJournal } from '../../src/engine/emergency.ts';
 import { createHaltFile } from '../../src/engine/halt-file.ts';
 import type { Action } from '../../src/port/action.ts';
 import type { Fact } from '../../src/port/fact.ts';
@@ -156,6 +157,8 @@ export const startEngine = async (
     sources: createSources(() => loaded.config, { clock, redactor }),
     telemetry: silent,
     halt: createHaltFile(haltFile),
+    emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
+    storeHealth: { trouble: () => null },
     owner: 'test',
     loaded: () => loaded,
   };

@@ -17,6 +17,7 @@ import { loadConfig } from '../../../src/config.ts';
 import type { Role, WebConfig } from '../../../src/config.ts';
 import type { Loaded } from '../../../src/engine/context.ts';
 import { createSources } from '../../../src/sources/sources.ts';
+import { createEmergencyJournal } from '../../../src/engine/emergency.ts';
 import { createEngine } from '../../../src/engine/engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { createHaltFile } from '../../../src/engine/halt-file.ts';
@@ -173,6 +174,8 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
       redactor,
     }),
     telemetry: metrics.telemetry,
+    emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
+    storeHealth: { trouble: () => null },
     halt,
     owner: 'test',
     loaded: () => loaded,
