@@ -272,6 +272,8 @@ export const admitter =
       attemptId: context.ids.next(),
       inboxId: context.ids.next(),
       notifyId: context.ids.next(),
+      alsoInboxId: context.ids.next(),
+      alsoNotifyId: context.ids.next(),
     });
 
 /** Decided without looking at the history any more. */

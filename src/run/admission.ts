@@ -7,6 +7,7 @@ import type { GuardInput, Verdict } from './guards.ts';
 import { firstRefusal, inWindow, restOf, verdictsOf } from './guards.ts';
 import type { Attempt, History, Ledger } from './history.ts';
 import type { Plan } from './plan.ts';
+import { pingPong } from './ping-pong.ts';
 import { NOT_ASKED } from './present.ts';
 import type { Present } from './present.ts';
 import type { Reason } from './reasons.ts';
@@ -23,6 +24,9 @@ export type AdmissionInput = {
   readonly attemptId: string;
   readonly inboxId: string;
   readonly notifyId: string;
+  /** For a second entry and page beside the question, where there is more to say. */
+  readonly alsoInboxId?: string;
+  readonly alsoNotifyId?: string;
   readonly override: ReadonlySet<'cooldown'>;
   readonly haltFile: string | null;
   readonly present: Present;
@@ -65,7 +69,8 @@ export const admit = (
 
 const admitKnowing = (input: AdmissionInput): Admission => {
   const { plan, history } = input;
-  const asking = plan.mode === 'approve' || forcedToAsk(plan, history) !== null;
+  const forced = forcedToAsk(plan, history);
+  const asking = plan.mode === 'approve' || forced !== null;
   const guardInput: GuardInput = {
     plan,
     history,
@@ -91,7 +96,7 @@ const admitKnowing = (input: AdmissionInput): Admission => {
     };
   }
   if (shadow) return admitShadow(input, verdicts);
-  return admitLive(input, verdicts, asking);
+  return admitLive(input, verdicts, asking, forced);
 };
 
 /** Why a human has to decide although the mode would not ask, or null. */
@@ -99,6 +104,8 @@ export const forcedToAsk = (plan: Plan, history: History): string | null => {
   if ((history.approvalOnlyUntil ?? 0) > history.now) return 'the history was lost: nobody knows what was tried';
   if ((history.clockSuspectUntil ?? 0) > history.now) return 'the wall clock jumped';
   if (!plan.confirmable && plan.manual === null) return 'no Alertmanager can be asked about its source';
+  const circle = pingPong(plan, history.attempts, history.now);
+  if (circle !== null) return pingPongText(circle);
   const window = plan.policy.attempts[0]?.per ?? 0;
   const elsewhere = history.attempts.find(
     (attempt) => attempt.domain !== null && attempt.domain !== plan.domain && inWindow(attempt.at, window, history.now),
@@ -107,6 +114,9 @@ export const forcedToAsk = (plan: Plan, history: History): string | null => {
     ? null
     : `${elsewhere.domain ?? ''} was worked on in the same window: ${plan.domain} is a second failure domain`;
 };
+
+const pingPongText = (circle: readonly { readonly rule: string; readonly strategy: string }[]): string =>
+  `ping-pong: ${circle.map(({ rule, strategy }) => `${rule} (${strategy})`).join(' and ')} take turns on this target`;
 
 /** Refusals that a human has to hear of, each once while its entry is open. */
 export const pageBlind = (
@@ -179,11 +189,17 @@ const reservation = ({ attemptId, ledger, runId, episodeId, plan, history }: Adm
   domain: plan.domain,
 });
 
-const admitLive = (input: AdmissionInput, verdicts: readonly Verdict[], asking: boolean): Admission => {
+const admitLive = (
+  input: AdmissionInput,
+  verdicts: readonly Verdict[],
+  asking: boolean,
+  forced: string | null,
+): Admission => {
   const { plan, history, runId, episodeId } = input;
   const now = history.now;
   const events: RunEvent[] = [{ type: 'admitted', approval: asking, notBefore: now }];
-  const question = `Run ${plan.runbook.name} on ${plan.component.name} ${plan.target.name}? ${plan.runbook.summary}`;
+  const because = forced === null ? '' : ` (asked because ${forced})`;
+  const question = `Run ${plan.runbook.name} on ${plan.component.name} ${plan.target.name}? ${plan.runbook.summary}${because}`;
   const expiresAt = now + plan.policy.approval.expires;
   if (asking)
     events.push({ type: 'approval_requested', step: null, question, expiresAt, planDigest: planDigest(plan) });
@@ -217,13 +233,14 @@ const admitLive = (input: AdmissionInput, verdicts: readonly Verdict[], asking: 
         rule: plan.rule,
         rung: plan.rung,
         mode: plan.mode,
+        ...(forced === null ? {} : { asked_because: forced }),
         reason: plan.manual?.reason,
       },
     },
   ];
   if (episodeId !== null)
     writes.push({ type: 'episode.update', id: episodeId, patch: { hadRun: true, nextEvaluationAt: null, backoff: 0 } });
-  if (asking) writes.push(...approvalWrites(input, question, expiresAt));
+  if (asking) writes.push(...approvalWrites(input, question, expiresAt), ...pingPongWrites(input));
   return { reason: asking ? 'awaiting_approval' : 'admitted', runId, verdicts, retryAt: null, writes };
 };
 
@@ -262,6 +279,35 @@ const approvalWrites = (
       ...place,
       title: `Approval needed: ${question}`,
       body: `amends approve ${runId} (or deny), within ${waits}`,
+    },
+  ];
+};
+
+/** Asking about this one run is not enough: the rules themselves have to be looked at. Once while the entry is open. */
+const pingPongWrites = ({ plan, history, runId, episodeId, ...ids }: AdmissionInput): readonly Write[] => {
+  const circle = pingPong(plan, history.attempts, history.now);
+  const { alsoInboxId, alsoNotifyId } = ids;
+  if (circle === null || alsoInboxId === undefined || alsoNotifyId === undefined) return [];
+  const { component, target } = plan;
+  const rules = circle.map(({ rule }) => rule);
+  return [
+    {
+      type: 'inbox.open',
+      id: alsoInboxId,
+      kind: 'escalation',
+      dedup: `ping-pong:${component.kind}:${target.name}`,
+      severity: 'SEV2',
+      component: component.name,
+      target: target.name,
+      runId,
+      episodeId,
+      title: `Ping-pong on ${component.name} ${target.name}: ${rules.join(' and ')} undo each other's work`,
+      body: { why: pingPongText(circle), rules },
+      page: {
+        id: alsoNotifyId,
+        topic: 'ping_pong',
+        body: `${pingPongText(circle)}; amends disable --rule ${rules[0] ?? ''}`,
+      },
     },
   ];
 };
