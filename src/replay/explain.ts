@@ -22,6 +22,8 @@ export type Explanation = {
     readonly passed: boolean;
     readonly detail: string;
     readonly endsAt: number | null;
+    /** What it looked at, by name. */
+    readonly inputs: JsonObject;
     readonly ledger: string;
   }>;
   readonly rules: ReadonlyArray<{
@@ -48,6 +50,7 @@ export const explain = (row: Row): Explanation => {
         passed: verdict['passed'] === true,
         detail: text(verdict['detail']),
         endsAt: typeof verdict['endsAt'] === 'number' ? verdict['endsAt'] : null,
+        inputs: object(verdict['inputs']),
         ledger,
       }));
   });
