@@ -1,5 +1,6 @@
 // What time does by itself: questions are brought up again and expire, verified runs settle, quiet episodes close, old
 // records go.
+import { closeWhatIsOver } from './causes.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
@@ -7,6 +8,8 @@ import { lookAtQuestions } from './questions.ts';
 import { declareIneffective, withdrawResolved } from './withdraw.ts';
 
 const EVERY_MS = 1_000;
+/** A source that does not answer is asked in vain for its whole time. */
+const CAUSES_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const PRUNE_ROWS = 1_000;
 const DAY_MS = 86_400_000;
@@ -14,12 +17,14 @@ const DAY_MS = 86_400_000;
 export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<void> } => {
   const { store, clock } = context;
   let prunedAt = Number.NEGATIVE_INFINITY;
+  let lookedAt = Number.NEGATIVE_INFINITY;
 
   const tick = async (): Promise<void> => {
     if (context.halt.reason() !== null || (await store.controls()).halt.on) return;
     await lookAtQuestions(context);
     await lookAtSettling();
     await sweep();
+    await closeCauses();
     await prune();
   };
 
@@ -46,6 +51,12 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     );
     for (const episodeId of expired)
       await withdrawResolved(context, episodeId, 'the alert was not heard of for its time to live');
+  };
+
+  const closeCauses = async (): Promise<void> => {
+    if (clock.monotonic() - lookedAt < CAUSES_EVERY_MS) return;
+    await closeWhatIsOver(context);
+    lookedAt = clock.monotonic();
   };
 
   const prune = async (): Promise<void> => {
