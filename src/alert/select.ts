@@ -64,7 +64,8 @@ export const createSelector = (components: ReadonlyMap<string, Component>): Sele
   };
 };
 
-const withTarget = (component: Component, labels: Labels): Selection => {
+/** Which target of a component the labels are about. */
+export const withTarget = (component: Component, labels: Labels): Selection => {
   const named = labels['target'];
   const direct = named === undefined ? undefined : component.targets.get(named);
   if (direct !== undefined) return { found: true, component, target: direct };

@@ -1,4 +1,6 @@
 // The worker: claims a run under a lease, folds its events, asks what is next, does it, appends what came of it.
+import type { Labels } from '../alert/alert.ts';
+import { withTarget } from '../alert/select.ts';
 import type { FailureKind } from '../base/failure.ts';
 import { IllegalTransition, LeaseLost } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
@@ -618,6 +620,14 @@ const askWrites = (
   };
 };
 
+/** A component that a reload took away has no target that anything could be about. */
+const isAbout = (context: EngineContext, { component, target }: Plan, labels: Labels): boolean => {
+  const declared = context.loaded().config.components.get(component.name);
+  if (declared === undefined) return false;
+  const found = withTarget(declared, labels);
+  return found.found && found.target.name === target.name;
+};
+
 const runVerify = async (context: EngineContext, drive: Drive): Promise<boolean> => {
   const left = remaining(drive, context.clock.now());
   if (drive.state.verification === null) {
@@ -639,6 +649,7 @@ const runVerify = async (context: EngineContext, drive: Drive): Promise<boolean>
         engine: context,
         signal: limit.signal,
         deadline,
+        isTarget: (labels) => isAbout(context, drive.plan, labels),
         look: (check) => lookAt(context, drive.plan, drive.runId, drive.state, check, limit.signal),
       },
       drive.plan.runbook.verify,

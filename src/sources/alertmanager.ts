@@ -1,10 +1,9 @@
 // Asks one Alertmanager whether it has exactly this alert, and in what state.
 import type { Labels } from '../alert/alert.ts';
 import { isObject, sha256 } from '../base/json.ts';
-import type { Redactor } from '../base/secret.ts';
 import type { Present } from '../run/present.ts';
 import type { Neighbour } from '../port/sources.ts';
-import { getJson } from './http-json.ts';
+import type { GetJson } from './http-json.ts';
 
 type Answer = Present['alert'];
 
@@ -20,7 +19,7 @@ export const askAlertmanager = async (
   neighbour: Neighbour,
   labels: Labels,
   ignored: ReadonlySet<string>,
-  redactor: Redactor,
+  getJson: GetJson,
 ): Promise<Answer> => {
   const { url } = neighbour;
   const wanted = told(labels, ignored);
@@ -28,7 +27,7 @@ export const askAlertmanager = async (
   for (const [name, value] of wanted) {
     if (LABEL_NAME.test(name) && value.length <= LONGEST_FILTER) params.append('filter', `${name}=${quote(value)}`);
   }
-  const answer = await getJson(neighbour, '/api/v2/alerts', params, redactor);
+  const answer = await getJson(neighbour, '/api/v2/alerts', params);
   if (!answer.ok) return { state: 'unreachable', detail: `${url}: ${answer.error}` };
   if (!Array.isArray(answer.body)) return { state: 'unreachable', detail: `${url}: the answer is not a list` };
   // A filter also finds alerts with more labels than ours: those are others.

@@ -1,51 +1,69 @@
 // One GET of JSON from a configured neighbour: bounded in time and size, no redirects, no proxy.
 import { readFile } from 'node:fs/promises';
-import axios from 'axios';
+import type { Clock } from '../base/clock.ts';
 import type { Redactor } from '../base/secret.ts';
 import type { Neighbour } from '../port/sources.ts';
 
 const TIMEOUT_MS = 2_000;
 const LARGEST_ANSWER = 8 * 1_024 * 1_024;
 
-/** `silent`: nobody was there to answer, as opposed to an answer that says no. */
-export type Answered =
-  | { readonly ok: true; readonly body: unknown }
-  | { readonly ok: false; readonly error: string; readonly silent: boolean };
+export type Answered = { readonly ok: true; readonly body: unknown } | { readonly ok: false; readonly error: string };
 
-export const getJson = async (
-  neighbour: Neighbour,
-  path: string,
-  params: URLSearchParams,
-  redactor: Redactor,
-): Promise<Answered> => {
-  const authorization = await authorizationOf(neighbour, redactor);
-  if (!authorization.ok) return { ...authorization, silent: false };
-  try {
-    const response = await axios.get<unknown>(`${neighbour.url.replace(/\/+$/, '')}${path}`, {
-      params,
-      timeout: TIMEOUT_MS,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      maxRedirects: 0,
-      maxContentLength: LARGEST_ANSWER,
-      proxy: false,
-      responseType: 'json',
-      headers: { accept: 'application/json', ...authorization.headers },
-    });
-    return { ok: true, body: response.data };
-  } catch (error) {
-    if (!axios.isAxiosError(error))
-      return { ok: false, error: error instanceof Error ? error.message : String(error), silent: false };
-    const status = error.response?.status;
-    if (status === undefined) return { ok: false, error: redactor.text(reasonOf(error)), silent: true };
-    const body = error.response?.data as { error?: unknown } | undefined;
-    const said = typeof body?.error === 'string' ? `: ${body.error.slice(0, 200)}` : '';
-    return { ok: false, error: redactor.text(`status ${status}${said}`), silent: false };
-  }
+export type GetJson = (neighbour: Neighbour, path: string, params: URLSearchParams) => Promise<Answered>;
+
+/** One that let the time limit pass is left alone for so long: a storm of alerts must not wait two seconds for each. */
+const LEFT_ALONE_MS = 5_000;
+
+export const createGetJson = ({ clock, redactor }: { readonly clock: Clock; readonly redactor: Redactor }): GetJson => {
+  const hanging = new Map<string, { readonly at: number; readonly answer: Answered }>();
+  return async (neighbour, path, params) => {
+    const known = hanging.get(neighbour.url);
+    if (known !== undefined && clock.monotonic() - known.at < LEFT_ALONE_MS) return known.answer;
+    hanging.delete(neighbour.url);
+    const authorization = await authorizationOf(neighbour, redactor);
+    if (!authorization.ok) return authorization;
+    // Loaded with the first question: it weighs 23 MB, and many an amends never asks one.
+    const { default: axios } = await import('axios');
+    try {
+      const response = await axios.get<unknown>(`${neighbour.url.replace(/\/+$/, '')}${path}`, {
+        params,
+        timeout: TIMEOUT_MS,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        maxRedirects: 0,
+        maxContentLength: LARGEST_ANSWER,
+        proxy: false,
+        responseType: 'json',
+        headers: { accept: 'application/json', ...authorization.headers },
+      });
+      return { ok: true, body: response.data };
+    } catch (error) {
+      const answer = { ok: false, error: redactor.text(reasonOf(error)) } as const;
+      if (isLate(error)) hanging.set(neighbour.url, { at: clock.monotonic(), answer });
+      return answer;
+    }
+  };
+};
+
+/** As the client throws it. */
+type Failure = {
+  readonly code?: string;
+  readonly message?: string;
+  readonly response?: { readonly status: number; readonly data: unknown };
 };
 
 /** What an abort at the time limit says by itself is `canceled`. */
-const reasonOf = (error: { readonly code?: string | undefined; readonly message: string }): string =>
-  error.code === 'ERR_CANCELED' || error.code === 'ECONNABORTED' ? `no answer within ${TIMEOUT_MS} ms` : error.message;
+const isLate = (error: unknown): boolean => {
+  const { code } = error as Failure;
+  return code === 'ERR_CANCELED' || code === 'ECONNABORTED';
+};
+
+const reasonOf = (error: unknown): string => {
+  if (isLate(error)) return `no answer within ${TIMEOUT_MS} ms`;
+  const { response, code, message } = error as Failure;
+  if (response === undefined) return message === undefined || message === '' ? (code ?? 'no answer') : message;
+  const { error: said } = (response.data ?? {}) as { readonly error?: unknown };
+  return `status ${response.status}${typeof said === 'string' ? `: ${said.slice(0, 200)}` : ''}`;
+};
 
 type Authorization =
   | { readonly ok: true; readonly headers: Readonly<Record<string, string>> }

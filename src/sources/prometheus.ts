@@ -1,12 +1,10 @@
-// Asks Prometheus for figures. What may be a little old is kept, and one that does not answer is left alone for a
-// moment: a storm of alerts must not wait two seconds for each.
+// Asks Prometheus for figures. An answer may be kept for whoever can live with one that is a little old.
 import { ok, refused } from '../base/failure.ts';
 import type { Result } from '../base/failure.ts';
 import { bare, isObject } from '../base/json.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Redactor } from '../base/secret.ts';
 import type { Neighbour, Sample, Sources } from '../port/sources.ts';
-import { getJson } from './http-json.ts';
+import type { GetJson } from './http-json.ts';
 
 type Answer = Result<readonly Sample[]>;
 type Kept = { readonly at: number; readonly answer: Promise<Answer> };
@@ -14,26 +12,15 @@ type Kept = { readonly at: number; readonly answer: Promise<Answer> };
 const MOST_KEPT = 1_000;
 /** Sooner than ours: an answer that the query takes too long is about the query, silence is about Prometheus. */
 const SERVER_TIMEOUT = '1800ms';
-/** After silence nobody who could live with an older answer asks again for so long. */
-const LEFT_ALONE_MS = 5_000;
 
-export const createQuery = (
-  prometheus: () => Neighbour | null,
-  { clock, redactor }: { readonly clock: Clock; readonly redactor: Redactor },
-): Sources['query'] => {
+export const createQuery = (prometheus: () => Neighbour | null, getJson: GetJson, clock: Clock): Sources['query'] => {
   const kept = new Map<string, Kept>();
-  let silence: { readonly url: string; readonly at: number; readonly answer: Answer } | null = null;
 
   const ask = async (neighbour: Neighbour, promql: string): Promise<Answer> => {
     const params = new URLSearchParams({ query: promql, timeout: SERVER_TIMEOUT });
-    const answer = await getJson(neighbour, '/api/v1/query', params, redactor);
-    if (answer.ok) {
-      silence = null;
-      return readSamples(answer.body);
-    }
-    const failed = refused([{ code: 'prometheus-failed', message: `Prometheus at ${neighbour.url}: ${answer.error}` }]);
-    if (answer.silent) silence = { url: neighbour.url, at: clock.monotonic(), answer: failed };
-    return failed;
+    const answer = await getJson(neighbour, '/api/v1/query', params);
+    if (answer.ok) return readSamples(answer.body);
+    return refused([{ code: 'prometheus-failed', message: `Prometheus at ${neighbour.url}: ${answer.error}` }]);
   };
 
   return async (promql, options) => {
@@ -44,7 +31,6 @@ export const createQuery = (
       ]);
     if (options === undefined) return ask(neighbour, promql);
     const now = clock.monotonic();
-    if (silence !== null && silence.url === neighbour.url && now - silence.at < LEFT_ALONE_MS) return silence.answer;
     const key = `${neighbour.url}\n${promql}`;
     const known = kept.get(key);
     if (known !== undefined && now - known.at < options.maxAgeMs) return known.answer;

@@ -4,6 +4,7 @@ import type { Redactor } from '../base/secret.ts';
 import type { Present } from '../run/present.ts';
 import type { Neighbour, Sources } from '../port/sources.ts';
 import { askAlertmanager } from './alertmanager.ts';
+import { createGetJson } from './http-json.ts';
 import { createQuery } from './prometheus.ts';
 
 export type Neighbours = {
@@ -16,16 +17,19 @@ export type Neighbours = {
 /** `neighbours` is asked at every call: a reload may have changed them. */
 export const createSources = (
   neighbours: () => Neighbours,
-  { clock, redactor }: { readonly clock: Clock; readonly redactor: Redactor },
-): Sources => ({
-  async alert(labels, source) {
-    const { alertmanagers, ignoreLabels } = neighbours();
-    const asked = alertmanagers.filter(({ sources }) => sources.includes(source));
-    if (asked.length === 0) return { state: 'not_asked', detail: 'no Alertmanager is configured for its source' };
-    return firstYes(asked.map((alertmanager) => askAlertmanager(alertmanager, labels, ignoreLabels, redactor)));
-  },
-  query: createQuery(() => neighbours().prometheus, { clock, redactor }),
-});
+  base: { readonly clock: Clock; readonly redactor: Redactor },
+): Sources => {
+  const getJson = createGetJson(base);
+  return {
+    async alert(labels, source) {
+      const { alertmanagers, ignoreLabels } = neighbours();
+      const asked = alertmanagers.filter(({ sources }) => sources.includes(source));
+      if (asked.length === 0) return { state: 'not_asked', detail: 'no Alertmanager is configured for its source' };
+      return firstYes(asked.map((alertmanager) => askAlertmanager(alertmanager, labels, ignoreLabels, getJson)));
+    },
+    query: createQuery(() => neighbours().prometheus, getJson, base.clock),
+  };
+};
 
 /** A yes from anyone counts; a silence is only believed where nobody says that it fires. */
 const STRENGTH: readonly Present['alert']['state'][] = [
