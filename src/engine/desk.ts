@@ -23,6 +23,7 @@ import { makePlan } from './planner.ts';
 import { askPresent } from './present.ts';
 import type { Addition } from './record.ts';
 import { record } from './record.ts';
+import { restoreRule } from './restore.ts';
 import { endNow } from './withdraw.ts';
 
 type Wakes = {
@@ -155,6 +156,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       wakes.decider.wake();
       return { ok: true, value: { name } };
     },
+    restore: (act) => restoreRule(context, act),
     async halt({ by, reason, hard }) {
       await store.write(
         [{ type: 'halt', on: true, hard, by, reason }, audited(by, 'halt', 'all', { reason, hard })],

@@ -219,7 +219,7 @@ const wishOf = (from: Settling, rule: Rule, asked: Ledger): Wish | NoWish => {
   const ledger: Ledger = wanted === 'live' && above === 'shadow' ? 'shadow' : wanted;
   const rung = nextRung(rule.ladder.length, episodeOn(ledger));
   if (rung === null) return { problem: 'no rung of the ladder is left in this episode', reason: 'duplicate' };
-  const mode = effectiveMode(loaded, component, rule, rung);
+  const mode = effectiveMode(loaded, component, rule, rung, snapshot.demotions?.get(rule.name)?.mode);
   const step = rule.ladder[rung];
   const plan = makePlan({
     loaded,
@@ -302,6 +302,9 @@ const requestOf = (
     },
     candidates: choice.candidates,
     shadows: choice.shadows.map((shadow) => shadow.name),
+    ...(rule !== null && snapshot.demotions?.has(rule.name) === true
+      ? { demoted: { ...snapshot.demotions.get(rule.name) } }
+      : {}),
     errors: choice.errors.map((error) => ({ ...error })),
     facts: choice.facts,
     trace: choice.trace,

@@ -86,6 +86,12 @@ const fillGiven = ({ given, alert, target, component }: PlanRequest): Result<Jso
 
 const problemsOf = (result: Result<unknown>): readonly Problem[] => (result.ok ? [] : result.problems);
 
-/** The weakest of global, component, rule and rung. */
-export const effectiveMode = (loaded: Loaded, component: ConfiguredComponent, rule: Rule, rung: number): Mode =>
-  weakest(loaded.config.recovery.mode, component.policy.mode, rule.mode, rule.ladder[rung]?.mode ?? 'auto');
+/** The weakest of global, component, rule and rung, and of what a rule that did harm may still do. */
+export const effectiveMode = (
+  loaded: Loaded,
+  component: ConfiguredComponent,
+  rule: Rule,
+  rung: number,
+  demoted: Mode = 'auto',
+): Mode =>
+  weakest(loaded.config.recovery.mode, component.policy.mode, rule.mode, rule.ladder[rung]?.mode ?? 'auto', demoted);

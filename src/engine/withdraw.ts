@@ -2,6 +2,7 @@
 // run a failure after all.
 import type { Alert } from '../alert/alert.ts';
 import { createSelector } from '../alert/select.ts';
+import type { Standing } from '../run/conclusion.ts';
 import { conclude, ineffective } from '../run/conclusion.ts';
 import type { Outcome, OutcomeCause, RunEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
@@ -99,15 +100,28 @@ export const markIneffective = async (
   }
 };
 
+const DAY_MS = 86_400_000;
+
+/** Of a rule over all components; what is of the run's own component is read again inside the transaction. */
+const standingOf = async ({ store, clock }: EngineContext, rule: string | null): Promise<Standing> => {
+  if (rule === null) return { attempts: [], demoted: false };
+  const [attempts, controls] = await Promise.all([
+    store.attempts({ component: null, ledger: 'live', since: clock.now() - 2 * DAY_MS }),
+    store.controls(),
+  ]);
+  return { attempts, demoted: controls.demotions.has(rule) };
+};
+
 export const declareIneffective = async (
   context: EngineContext,
   run: RunRow,
   why: string,
   applies: (plan: Plan) => boolean,
 ): Promise<void> => {
+  const standing = await standingOf(context, run.rule);
   const recorded = await record(context, run.id, null, (view, state) => {
     if (state.outcome !== 'resolved' || state.settleUntil === null || !applies(view.plan)) return null;
-    return ineffective(concluding(context, view, state), why);
+    return ineffective(concluding(context, view, state), why, standing);
   });
   if (recorded !== null) context.telemetry.runIneffective(run.component, run.strategy);
 };

@@ -72,6 +72,10 @@ export const actors = (context: ApiContext): Handlers => {
     recover: (call) => recover(context, call),
     ...control('component'),
     ...control('rule'),
+    'restore-rule': async (call) => {
+      const { reason, by } = call.body as z.output<typeof cancelBody>;
+      return done(await desk.restore({ rule: call.params['name'] ?? '', by: actorOf(call, by), reason }));
+    },
     halt: async (call) => {
       const { on, hard, reason, by } = call.body as z.output<typeof haltBody>;
       return on ? done(await desk.halt({ by: actorOf(call, by), reason, hard })) : resume(call, by, reason);

@@ -10,6 +10,7 @@ import { componentFigures } from './figures.ts';
 import type { ComponentFigures } from './figures.ts';
 import { readSince } from './outside.ts';
 import { Refused } from './problem.ts';
+import { readEvidence } from './evidence.ts';
 import { openapi } from './routes.ts';
 import { runbookPage } from './runbook-page.ts';
 
@@ -124,7 +125,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
       };
     },
     rules: async ({ query }) => {
-      const disabled = (await store.controls()).rules;
+      const { rules: disabled, demotions } = await store.controls();
       const rules = loaded().catalog.rules.rules.map(
         ({ name, description, owner, file, digest, priority, event, mode, ladder, limits, severity, conditions }) => ({
           name,
@@ -140,9 +141,15 @@ const fromCatalog = (context: ApiContext): Handlers => {
           severity,
           conditions,
           disabled: disabled.get(name) ?? null,
+          demoted: demotions.get(name) ?? null,
         }),
       );
       return { body: slice(rules, query) };
+    },
+    'rule-evidence': async ({ params }) => {
+      const rule = loaded().catalog.rules.rules.find(({ name }) => name === params['name']);
+      if (rule === undefined) throw missing(`rule ${params['name']}`);
+      return { body: await readEvidence(context, rule) };
     },
     runbooks: ({ query }) => {
       const runbooks = [...loaded().catalog.runbooks.values()].map(

@@ -176,6 +176,7 @@ export const ROUTES: readonly Route[] = [
   read('components', 'components', 'What can be recovered, and how it stands.', page),
   read('component', 'components/:name', 'One component with its policy and inventory.'),
   read('rules', 'rules', 'The rules that are loaded, in the order they are asked in.', page),
+  read('rule-evidence', 'rules/:name/evidence', 'What a rule has shown, and whether it is enough for its next mode.'),
   read('runbooks', 'runbooks', 'The runbooks that are loaded.', page),
   read('runbook', 'runbooks/:kind/:strategy', 'One runbook with its guide.'),
   read('degraded-modes', 'degraded-modes', 'What the application can and cannot do now.', page),
@@ -197,6 +198,7 @@ export const ROUTES: readonly Route[] = [
   act('enable', 'components/:name/enable', 'operator', 'Automatic again.', enableBody),
   act('disable-rule', 'rules/:name/disable', 'operator', 'The rule asks for nothing any more.', disableBody),
   act('enable-rule', 'rules/:name/enable', 'operator', 'The rule counts again.', enableBody),
+  act('restore-rule', 'rules/:name/restore', 'approver', 'A demoted rule acts again as its file says.', cancelBody),
   act(
     'halt',
     'halt',

@@ -64,6 +64,12 @@ export type Desk = {
     readonly name: string;
     readonly by: string;
   }): Promise<Answer<{ readonly name: string }>>;
+  /** A rule that was demoted acts again as its file says. */
+  restore(act: {
+    readonly rule: string;
+    readonly by: string;
+    readonly reason: string;
+  }): Promise<Answer<{ readonly rule: string }>>;
   halt(act: {
     readonly by: string;
     readonly reason: string;

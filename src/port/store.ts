@@ -6,7 +6,7 @@ import type { Json, JsonObject } from '../base/json.ts';
 import type { Admission } from '../run/admission.ts';
 import type { Verdict } from '../run/guards.ts';
 import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from '../run/events.ts';
-import type { Attempt, Disabled, Halt, History, Ledger } from '../run/history.ts';
+import type { Attempt, Demotion, Disabled, Halt, History, Ledger } from '../run/history.ts';
 import type { Plan } from '../run/plan.ts';
 import type { Present } from '../run/present.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
@@ -90,6 +90,8 @@ export type Snapshot = {
   /** Targets of the component with an episode in state `firing`. */
   readonly firingTargets: number;
   readonly degraded: readonly string[];
+  /** Of rules, by name. */
+  readonly demotions?: ReadonlyMap<string, Demotion>;
 };
 
 export type SnapshotQuery = { readonly component: string | null; readonly since: number };
@@ -330,6 +332,8 @@ export type Controls = {
   readonly halt: Halt;
   readonly components: ReadonlyMap<string, Disabled>;
   readonly rules: ReadonlyMap<string, Disabled>;
+  /** Of rules, by name. */
+  readonly demotions: ReadonlyMap<string, Demotion>;
   /** A start with an accepted empty history forgot what was done: until then by approval only. */
   readonly approvalOnlyUntil: number | null;
   /** After a jump of the wall clock, else null. */
@@ -434,4 +438,4 @@ export type Store = {
   close(): Promise<void>;
 };
 
-export type { Admission, Json, Verdict };
+export type { Admission, Verdict };

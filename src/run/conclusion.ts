@@ -4,6 +4,7 @@ import type { Aftermath, Severity } from '../runbook/runbook.ts';
 import { judge } from './admission.ts';
 import type { Judgement } from './admission.ts';
 import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from './events.ts';
+import { inWindow } from './guards.ts';
 import type { Attempt, History } from './history.ts';
 import { nextRung } from './ladder.ts';
 import type { Plan } from './plan.ts';
@@ -98,8 +99,15 @@ export const conclude = (from: Concluding, outcome: Outcome, cause: OutcomeCause
   return { events, writes };
 };
 
+/** What else is known of the rule when a run of it turns out to have been ineffective. */
+export type Standing = {
+  /** Its live attempts on any component, at least of the last day. */
+  readonly attempts: readonly Attempt[];
+  readonly demoted: boolean;
+};
+
 /** A verified run whose alert did not go quiet, or came back: a failure after all, from the run's end on. */
-export const ineffective = (from: Concluding, why: string): Conclusion => {
+export const ineffective = (from: Concluding, why: string, standing: Standing): Conclusion => {
   const at = from.state.endedAt ?? from.now;
   const done: StoredEvent = { seq: 0, at: from.now, event: { type: 'ineffective', why } };
   const state = apply(from.plan, from.state, done);
@@ -109,9 +117,42 @@ export const ineffective = (from: Concluding, why: string): Conclusion => {
       { type: 'attempt.end', runId: from.runId, at, outcome: 'unresolved', cause: 'ineffective' },
       { type: 'audit', actor: 'amends', action: 'run.ineffective', subject: from.runId, detail: { why } },
       ...failureWrites({ ...from, state }, 'unresolved', 'ineffective', why, at),
+      ...demotion({ ...from, state }, standing),
     ],
   };
 };
+
+const DAY_MS = 86_400_000;
+
+/** The second ineffective run of a rule in a day takes its autonomy away at once: it only looked as if it helped. */
+const demotion = (from: Concluding, { attempts, demoted }: Standing): readonly Write[] => {
+  const { plan, history, runId, now } = from;
+  const { rule } = plan;
+  if (rule === null || demoted) return [];
+  const others = [...attempts, ...history.attempts].find(
+    (attempt) =>
+      attempt.rule === rule &&
+      attempt.cause === 'ineffective' &&
+      attempt.runId !== runId &&
+      inWindow(attempt.at, DAY_MS, now),
+  );
+  if (others === undefined) return [];
+  const reason = `ineffective twice in a day: runs ${others.runId ?? ''} and ${runId}`;
+  return [
+    { type: 'rule.demote', rule, mode: 'approve', until: null, reason },
+    { type: 'audit', actor: 'amends', action: 'rule.demote', subject: rule, detail: { mode: 'approve', reason } },
+    ...escalate(
+      from,
+      plan.runbook.severity,
+      `The rule ${rule} was demoted: it asks a human from now on`,
+      `${reason}; amends promote ${rule} --restore gives it back what its file says`,
+      demotedEntry(rule),
+    ),
+  ];
+};
+
+/** Names the one open inbox entry about a rule's demotion. */
+export const demotedEntry = (rule: string): string => `demoted:${rule}`;
 
 const failureWrites = (
   from: Concluding,
@@ -257,7 +298,7 @@ const escalate = (
 ];
 
 /** What a human needs in order to go on from here, bounded in size. */
-export const evidence = (
+const evidence = (
   { plan, state, history }: Pick<Concluding, 'plan' | 'state' | 'history'>,
   why: string,
 ): JsonObject => ({

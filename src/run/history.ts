@@ -1,4 +1,5 @@
 // What admission looks at: the past of a component, read inside the admitting transaction.
+import type { Mode } from '../rule/limits.ts';
 import type { Outcome, OutcomeCause } from './events.ts';
 
 /** `live`, or where a shadow writes what it would have done: `shadow` for all, `shadow:<rule>` for a rule that is shadow by itself. */
@@ -31,6 +32,14 @@ export type ActiveRun = {
   readonly kind: string;
   readonly target: string;
   readonly episodeId: string | null;
+};
+
+/** A rule that did harm: until a human restores it, it acts as `mode` at most. */
+export type Demotion = {
+  readonly mode: Mode;
+  readonly until: number | null;
+  readonly reason: string;
+  readonly since: number;
 };
 
 export type Disabled = { readonly until: number | null; readonly by: string; readonly reason: string };

@@ -1,7 +1,7 @@
 // The one row that holds the switches and the latest time, and the versions of the components' histories.
 import { sql } from 'kysely';
 import type { Controls } from '../port/store.ts';
-import type { Disabled, Halt } from '../run/history.ts';
+import type { Demotion, Disabled, Halt } from '../run/history.ts';
 import { toDisabled } from './rows.ts';
 import type { Queries, Row } from './tables.ts';
 
@@ -60,6 +60,16 @@ export const bumpAllVersions = async (queries: Queries): Promise<void> => {
     .execute();
 };
 
+/** Of rules, those that hold at that time. */
+export const readDemotions = async (queries: Queries, now: number): Promise<ReadonlyMap<string, Demotion>> => {
+  const rows = await queries
+    .selectFrom('demotions')
+    .selectAll()
+    .where((where) => where.or([where('until', 'is', null), where('until', '>', now)]))
+    .execute();
+  return new Map(rows.map(({ rule, mode, until, reason, since }) => [rule, { mode, until, reason, since }]));
+};
+
 export const readControls = async (queries: Queries, wallNow: number): Promise<Controls> => {
   const row = await controlsRow(queries);
   const now = Math.max(wallNow, row.highest_now);
@@ -75,6 +85,7 @@ export const readControls = async (queries: Queries, wallNow: number): Promise<C
     halt: toHalt(row),
     components: of('component'),
     rules: of('rule'),
+    demotions: await readDemotions(queries, now),
     approvalOnlyUntil: approvalOnlyUntil(row, now),
     clockSuspectUntil: clockSuspectUntil(row, now),
   };

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { HistoryQuery, Snapshot, SnapshotQuery, StormQuery } from '../port/store.ts';
 import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
-import { approvalOnlyUntil, clockSuspectUntil, controlsRow, historyVersion, toHalt } from './controls.ts';
+import { approvalOnlyUntil, clockSuspectUntil, controlsRow, historyVersion, readDemotions, toHalt } from './controls.ts';
 import { toActiveRun, toAttempt, toDisabled } from './rows.ts';
 import type { Queries } from './tables.ts';
 
@@ -190,7 +190,7 @@ export const readStorm = async (queries: Queries, query: StormQuery, now: number
   return {
     targets: new Set(rows.map((row) => row.target)).size,
     firstAt: rows[0]?.opened_at ?? null,
-    components: Number(components.components),
+    components: components.components,
   };
 };
 
@@ -233,7 +233,7 @@ export const readSnapshot = async (queries: Queries, { component, since }: Snaps
   return {
     version,
     attempts: attempts.map(toAttempt),
-    firingTargets: Number(targets.count),
+    firingTargets: targets.count,
     degraded: await degradedModes(queries),
   };
 };
