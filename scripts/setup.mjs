@@ -1,9 +1,10 @@
 // What `npm test` and `npm run demo` do first, so that a clean clone needs no third command: check the machine, install
 // the packages, build. Starts without node_modules and tells of its progress on stderr, which leaves stdout to results.
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readdirSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,12 +19,64 @@ const say = (line) => process.stderr.write(`${line}\n`);
 /** Brings the working tree to where it can run; ends the process with what to do when it cannot. */
 export async function setUp() {
   checkNode();
-  if (mtime('node_modules/.package-lock.json') < mtime('package-lock.json')) {
+  if (isSetUp()) return;
+  await alone(bringUp);
+}
+
+const isInstalled = () => mtime('node_modules/.package-lock.json') >= mtime('package-lock.json');
+const isBuilt = () => newest('dist') >= Math.max(newest('src'), mtime('tsconfig.build.json'));
+const isSetUp = () => isInstalled() && isBuilt();
+
+/** Two of these at once in one checkout would each delete the packages that the other installs. */
+async function alone(work) {
+  const file = join(root, '.setup.lock');
+  let told = false;
+  for (;;) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    const owner = Number(readOr(file, '0'));
+    if (owner > 0 && !isAlive(owner)) rmSync(file, { force: true });
+    else {
+      if (!told) say('Waiting for another set-up of this folder.');
+      told = true;
+      await sleep(250);
+    }
+  }
+  try {
+    await work();
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+const readOr = (file, otherwise) => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return otherwise;
+  }
+};
+
+const isAlive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+};
+
+async function bringUp() {
+  if (!isInstalled()) {
     checkTools();
     say('Installing packages (npm ci). better-sqlite3 compiles from source: allow one to three minutes.');
     await step('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'still installing');
   }
-  if (newest('dist') < Math.max(newest('src'), mtime('tsconfig.build.json'))) {
+  if (!isBuilt()) {
     say('Building (npm run build).');
     await step('npm', ['run', '--silent', 'build'], 'still building');
   }
