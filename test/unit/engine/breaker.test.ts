@@ -1,7 +1,7 @@
 // A breaker from its opening to a human's word, on a whole engine.
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { openShop } from '../../support/shop.ts';
-import type { Shop } from '../../support/shop.ts';
+import { openShop } from '../../support/guarded-shop.ts';
+import type { Shop } from '../../support/guarded-shop.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -2,8 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { openShop } from '../../support/shop.ts';
-import type { Shop } from '../../support/shop.ts';
+import { openShop } from '../../support/guarded-shop.ts';
+import type { Shop } from '../../support/guarded-shop.ts';
 
 const MINUTE = 60_000;
 

@@ -1,7 +1,7 @@
 // What a jump of the wall clock does to an engine at work: nothing is loosened, and a human decides for one window.
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { openShop } from '../../support/shop.ts';
-import type { Shop } from '../../support/shop.ts';
+import { openShop } from '../../support/guarded-shop.ts';
+import type { Shop } from '../../support/guarded-shop.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
