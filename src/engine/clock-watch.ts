@@ -6,7 +6,7 @@ import type { EngineContext, Loaded } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import type { Runner } from './runner.ts';
-import { LEASE_MS } from './runner.ts';
+import { LEASE_MS } from './worker.ts';
 
 const EVERY_MS = 500;
 
