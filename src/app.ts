@@ -65,7 +65,7 @@ export const loadParts = async (): Promise<{ actions: Actions; facts: Facts; not
 });
 
 /** Configuration, rules and runbooks, all of them or every reason why not. */
-export const load = async (settings: Settings, parts: { actions: Actions; facts: Facts }): Promise<Result<Loaded>> => {
+const load = async (settings: Settings, parts: { actions: Actions; facts: Facts }): Promise<Result<Loaded>> => {
   const missing = !settings.configFileGiven && (await diskReaders.glob(resolve('.'), settings.configFile)).length === 0;
   const config = missing
     ? ok(builtInConfig('.', settings.recoveryMode))

@@ -143,7 +143,7 @@ const checkQuestions = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>, fact
 };
 
 /** Every file that the configuration's globs name; a rule's or runbook's own tests (`*.test.yaml`) stand beside it and are left out. */
-export const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
+const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
   const [rules, runbooks, conditions] = await Promise.all([
     readMatching(config.folder, config.ruleFiles, true),
     readMatching(config.folder, config.runbookFiles, true),

@@ -44,6 +44,3 @@ export const createIds = (clock: Pick<Clock, 'now'>, random: RandomBytes = poole
     },
   };
 };
-
-/** A number in [0, 1) for jitter. */
-export const randomFraction = (random: RandomBytes = randomBytes): number => random(4).readUInt32BE(0) / 2 ** 32;

@@ -1,28 +1,9 @@
-// Secrets: held so that no printer shows them, and taken out of whatever is about to be stored or sent.
+// Secrets: taken out of whatever is about to be stored or sent.
 
 const SHOWN = '[redacted]';
 /** Shorter values would redact ordinary words. */
 const SHORTEST = 4;
 const SECRET_KEY = /(pass(word|wd|phrase)?|secret|token|api[-_]?key|authorization|credential|cookie|private[-_]?key)/i;
-
-export class Secret {
-  readonly #value: string;
-  constructor(value: string) {
-    this.#value = value;
-  }
-  reveal(): string {
-    return this.#value;
-  }
-  toString(): string {
-    return SHOWN;
-  }
-  toJSON(): string {
-    return SHOWN;
-  }
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return SHOWN;
-  }
-}
 
 export type Redactor = {
   /** From now on `value` is taken out in plain, base64, URL-encoded and hex form. */
@@ -43,7 +24,6 @@ export const createRedactor = (): Redactor => {
   const copy = (input: unknown): unknown => {
     if (typeof input === 'string') return text(input);
     if (Array.isArray(input)) return input.map(copy);
-    if (input instanceof Secret) return SHOWN;
     if (typeof input !== 'object' || input === null) return input;
     const output = Object.create(null) as Record<string, unknown>;
     for (const [key, member] of Object.entries(input)) {

@@ -1,7 +1,7 @@
 // The emergency journal: room on disk that was set aside while there was some, for the results of steps that end while
 // the store cannot be written. What happened in the world must not be forgotten because a disk is full.
 import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open as openFile } from 'node:fs/promises';
 import type { RunEvent } from '../run/events.ts';
 import { stepState } from '../run/state.ts';
 import type { EngineContext } from './context.ts';
@@ -55,7 +55,7 @@ export const createEmergencyJournal = (path: string): EmergencyJournal => {
   };
   return {
     async reserve() {
-      const file = await open(path, 'a');
+      const file = await openFile(path, 'a');
       try {
         const { size } = await file.stat();
         const zeros = Buffer.alloc(PIECE_BYTES);

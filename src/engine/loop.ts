@@ -15,7 +15,7 @@ export const createLoop = (options: {
   clock: Clock;
   everyMs: number;
   log: Log;
-  tick(): Promise<void>;
+  tick: () => Promise<void>;
 }): Loop => {
   const { name, clock, everyMs, log, tick } = options;
   let running: Promise<void> | null = null;

@@ -35,7 +35,7 @@ const fill = (uses: string, template: JsonObject, context: Readonly<Record<strin
   const filled = compiled.ok ? render(compiled.value, context, styleOf(uses)) : compiled;
   if (!filled.ok) return { ok: false, error: filled.problems.map((problem) => problem.message).join('; ') };
   if (!isObject(filled.value)) return { ok: false, error: 'its `with` is not a mapping' };
-  return { ok: true, input: filled.value as JsonObject, shown: filled.value as JsonObject };
+  return { ok: true, input: filled.value, shown: filled.value };
 };
 
 /** The step's `with` with every template filled; an undo step sees what its step kept as `undo`. */

@@ -66,4 +66,3 @@ export const factAsker =
     return fact.ask(inputFor(input, rule), params, sources);
   };
 
-export type { FactValue };

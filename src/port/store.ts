@@ -2,7 +2,7 @@
 // functions that are handed in, and take `now` from the history they are given.
 import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
 import type { AlertStatus, Labels } from '../alert/alert.ts';
-import type { Json, JsonObject } from '../base/json.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { Admission } from '../run/admission.ts';
 import type { Verdict } from '../run/guards.ts';
 import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from '../run/events.ts';

@@ -99,7 +99,7 @@ const FRESH_STEP: StepState = {
   interruptions: 0,
 };
 
-export const INITIAL: RunState = {
+const INITIAL: RunState = {
   name: 'new',
   steps: new Map(),
   asked: null,
@@ -154,7 +154,7 @@ export const stepsOf = (runbook: Runbook, phase: Phase): readonly Step[] => {
   }
 };
 
-export const stepByKey = (runbook: Runbook, key: string): Step | undefined => {
+const stepByKey = (runbook: Runbook, key: string): Step | undefined => {
   const slash = key.indexOf('/');
   const phase = key.slice(0, slash) as Phase;
   return stepsOf(runbook, phase).find((step) => step.id === key.slice(slash + 1));

@@ -220,11 +220,11 @@ const celValue = (value: Json | undefined): unknown => {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
   if (Array.isArray(value)) return (value as readonly Json[]).map(celValue);
   if (typeof value !== 'object' || value === null) return value;
-  return new Map(Object.entries(value).map(([key, member]) => [key, celValue(member as Json)]));
+  return new Map(Object.entries(value).map(([key, member]) => [key, celValue(member)]));
 };
 
 /** The scope of a runbook that has been loaded. */
-export const scopeOf = (runbook: Runbook): Scope => {
+const scopeOf = (runbook: Runbook): Scope => {
   const aftermaths = [runbook.onSuccess, runbook.onFailure, runbook.onExhausted].flatMap(
     (aftermath) => aftermath.steps,
   );

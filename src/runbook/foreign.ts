@@ -50,7 +50,7 @@ const SPELLINGS: readonly Spelling[] = [
 ];
 
 /** The text with the insides of its quotes blanked, so that words in there offend nobody. */
-export const withoutQuoted = (text: string): string =>
+const withoutQuoted = (text: string): string =>
   text.replaceAll(
     /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g,
     (quoted) => `"${' '.repeat(Math.max(0, quoted.length - 2))}"`,

@@ -10,8 +10,8 @@ import { misfits } from './shape.ts';
 import { runbookSchema } from './schema.ts';
 import type { RunbookDocument } from './schema.ts';
 
-export const LARGEST_FILE = 256 * 1024;
-export const DEEPEST_NESTING = 20;
+const LARGEST_FILE = 256 * 1024;
+const DEEPEST_NESTING = 20;
 
 export type Position = { readonly line: number; readonly column: number };
 export type YamlText = { readonly value: Json; readonly positions: ReadonlyMap<string, Position> };
@@ -205,7 +205,8 @@ const plain = (
   if (!isMap(node)) return null;
   const result = Object.create(null) as Record<string, Json>;
   for (const pair of node.items) {
-    const key = isScalar(pair.key) && pair.key.value !== null ? String(pair.key.value) : undefined;
+    const key =
+      isScalar<string | number | null>(pair.key) && pair.key.value !== null ? String(pair.key.value) : undefined;
     if (key === undefined || key === '__proto__') {
       refuse(
         {
@@ -224,7 +225,7 @@ const plain = (
 };
 
 /** Puts file, line and column to a problem that has a pointer. */
-export const placed = (file: string, positions: ReadonlyMap<string, Position>, problem: Problem): Problem => {
+const placed = (file: string, positions: ReadonlyMap<string, Position>, problem: Problem): Problem => {
   let at = problem.pointer ?? '';
   while (at !== '' && !positions.has(at)) at = at.slice(0, at.lastIndexOf('/'));
   const position = positions.get(at);

@@ -13,7 +13,7 @@ export const RUNBOOK_ROOTS = ['inputs', 'target', 'connect', 'component', 'alert
 export const RULE_ROOTS = ['label', 'annotation', 'target', 'component'] as const;
 
 /** GitHub's (and others') contexts, with what stands for them here. */
-export const FOREIGN_ROOTS: ReadonlyMap<string, string> = new Map([
+const FOREIGN_ROOTS: ReadonlyMap<string, string> = new Map([
   ['github', 'what happened is in alert, what it happened to in target'],
   ['env', 'write inputs.<name> and declare it under inputs:'],
   ['vars', 'write inputs.<name> and declare it under inputs:'],
@@ -83,7 +83,7 @@ export const showPath = (path: readonly (string | number)[]): string =>
 
 /** The value at `path`; a missing one is an error, never nothing. */
 export const lookUp = (path: readonly [string, ...(string | number)[]], context: Context): Result<Json> => {
-  let at: Json = context as Json;
+  let at: Json = context;
   for (const [index, part] of path.entries()) {
     const holder: Json = at;
     const next = member(holder, part);

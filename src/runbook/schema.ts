@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Json } from '../base/json.ts';
 
 /** An id that CEL and templates can name with a dot. */
-export const ID = /^[a-z][a-z0-9_]*$/;
+const ID = /^[a-z][a-z0-9_]*$/;
 
-const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+const json: z.ZodType<Json> = z.json();
 
 const DURATION = /^(?:0|(?=\d)(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?)$/;
 const NO_DURATION = 'is not a duration: write it as text with a unit, like 30s, 5m or 1h30m';
@@ -147,4 +147,4 @@ export type InputDocument = z.infer<typeof input>;
 
 /** For editors: `schemas/runbook.schema.json`. */
 export const runbookJsonSchema = (): Record<string, unknown> =>
-  z.toJSONSchema(runbookSchema, { target: 'draft-7', io: 'input' }) as Record<string, unknown>;
+  z.toJSONSchema(runbookSchema, { target: 'draft-7', io: 'input' });

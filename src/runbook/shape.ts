@@ -28,7 +28,7 @@ type Definition = {
   readonly getter?: () => ZodType;
 };
 
-const definitionOf = (schema: ZodType): Definition => schema.def as unknown as Definition;
+const definitionOf = (schema: ZodType): Definition => schema.def;
 
 /** Everything that `value` has wrong by `schema`; empty when it fits. Throwing transforms count as one problem. */
 export const misfits = (schema: ZodType, value: unknown): readonly Problem[] => {
@@ -80,7 +80,7 @@ const complaint = (issue: Issue, given: unknown, path: Path): Problem => {
     return { code: 'wrong-type', message: `${own} is ${found}`, mend: `it is ${wanted}` };
   }
   if (issue.code === 'too_small' && Array.isArray(given)) {
-    return { code: 'wrong-value', message: `${own} is too short`, mend: `list at least ${String(issue.minimum ?? 1)}` };
+    return { code: 'wrong-value', message: `${own} is too short`, mend: `list at least ${Number(issue.minimum)}` };
   }
   if (issue.code === 'too_small' || issue.code === 'too_big') {
     const bound = issue.code === 'too_small' ? `at least ${String(issue.minimum)}` : `at most ${String(issue.maximum)}`;
@@ -117,7 +117,7 @@ const unknownKey = (key: string, known: readonly string[], path: Path): Problem 
   };
 };
 
-const name = (path: Path): string => String(path.findLast((part) => typeof part === 'string') ?? 'the document');
+const name = (path: Path): string => path.findLast((part) => typeof part === 'string') ?? 'the document';
 const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value);

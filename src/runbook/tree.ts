@@ -109,8 +109,10 @@ const visit = (node: ASTNode, walk: Walk, bound: ReadonlySet<string>, loops: num
     case '&&':
     case '?:':
       return each(node.args);
+    case '.?':
+    case '[?]':
     default:
-      refuse(walk, `${String(node.op)} is not taken in a condition`, 'write it with && || ! == and has()');
+      refuse(walk, `${node.op} is not taken in a condition`, 'write it with && || ! == and has()');
   }
 };
 

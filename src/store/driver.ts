@@ -23,11 +23,11 @@ export type Statements = {
 };
 
 export const createStatements = (database: Database.Database): Statements => {
-  const kept = new Map<string, Database.Statement<unknown[]>>();
-  const prepared = (sql: string): Database.Statement<unknown[]> => {
+  const kept = new Map<string, Database.Statement>();
+  const prepared = (sql: string): Database.Statement => {
     let statement = kept.get(sql);
     if (statement === undefined) {
-      statement = database.prepare<unknown[]>(sql);
+      statement = database.prepare(sql);
       if (kept.size >= KEPT_STATEMENTS) kept.delete(kept.keys().next().value as string);
       kept.set(sql, statement);
     }

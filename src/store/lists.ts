@@ -124,7 +124,7 @@ export const listRows = async <Name extends keyof Rows>(
   if (!Number.isInteger(query.limit) || query.limit < 1)
     throw new RangeError(`a limit is a whole number from 1 to ${MOST_ROWS}`);
   const limit = Math.min(query.limit, MOST_ROWS);
-  const { ref } = queries.dynamic;
+  const { dynamic } = queries;
   const time = sql.ref<number>(listing.time);
   const key = sql.ref<string | number>(listing.key);
   let select = queries.selectFrom(kind as keyof Tables).selectAll();
@@ -140,8 +140,8 @@ export const listRows = async <Name extends keyof Rows>(
     select = select.where(sql<boolean>`(${time}, ${key}) < (${at}, ${last})`);
   }
   const found = (await select
-    .orderBy(ref(listing.time), 'desc')
-    .orderBy(ref(listing.key), 'desc')
+    .orderBy(dynamic.ref(listing.time), 'desc')
+    .orderBy(dynamic.ref(listing.key), 'desc')
     .limit(limit + 1)
     .execute()) as unknown as Row<Name>[];
   const shown = found.slice(0, limit);

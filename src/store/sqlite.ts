@@ -154,7 +154,7 @@ const createGates = (options: SqliteOptions, writer: Connection, reader: Connect
     writing: <T>(work: (queries: Queries) => Promise<T>): Promise<T> =>
       guarded(() => writer.queries.transaction().execute(work)),
     /** Lets what is under way end, and nothing else begin. */
-    async close(): Promise<void> {
+    close: async (): Promise<void> => {
       const first = closedBy === null;
       closedBy ??= new Error('close() was called');
       if (!first && !writer.database.open) return;

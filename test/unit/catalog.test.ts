@@ -11,7 +11,7 @@ import sqliteCheck from '../../src/actions/sqlite/check.ts';
 import type { Actions } from '../../src/port/action.ts';
 import { facts, policy } from './rule/world.ts';
 
-const actions: Actions = new Map([['sqlite.check', sqliteCheck]]) as Actions;
+const actions: Actions = new Map([['sqlite.check', sqliteCheck]]);
 
 const runbook = (effectful = ''): string => `
 version: 1

@@ -144,7 +144,7 @@ const describe = (base: string, status: number, document: Answer): string => {
 };
 
 /** The code of a network or file error, where it has one. Errors of Node's own are asked by shape: they may come from another realm. */
-export const reasonOf = (error: unknown): string => {
+const reasonOf = (error: unknown): string => {
   if (!isObject(error)) return String(error);
   if (error['name'] === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   const inner = isObject(error['cause']) ? error['cause'] : error;

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { runbookPage } from '../../../src/http/runbook-page.ts';
 import type { ActionStep, Aftermath, Runbook } from '../../../src/runbook/runbook.ts';
 
-const EVIL = `<script>alert("1")</script> & '${'${{ target }}'}'`;
+const EVIL = '<script>alert("1")</script> & \'${{ target }}\'';
 const SHOWN = '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;${{ target }}&#39;';
 
 const step = (id: string, said: Partial<ActionStep> = {}): ActionStep => ({

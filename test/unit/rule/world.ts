@@ -13,7 +13,7 @@ import type { RuleContext, TextFile } from '../../../src/rule/load.ts';
 import type { Rule } from '../../../src/rule/rule.ts';
 import type { Attempt } from '../../../src/run/history.ts';
 
-export const loadFacts = (): Promise<Facts> => loadByName<Fact>(new URL('../../../src/facts/', import.meta.url), false);
+const loadFacts = (): Promise<Facts> => loadByName<Fact>(new URL('../../../src/facts/', import.meta.url), false);
 export const facts = await loadFacts();
 
 export const policy: Policy = { ...defaultPolicy, mode: 'auto' };

@@ -182,7 +182,7 @@ verify:
         'steps:\n  - { id: a, uses: redis.pin, with: { url: x } }\n  - { id: a, uses: redis.kill-clients, with: { url: x } }\non_failure: { degrade: redis_gone }',
       ),
     );
-    expect(problems.map((problem) => /\[([\w-]+)\]/.exec(problem)?.[1]).toSorted()).toEqual([
+    expect(problems.map((problem) => /\[([\w-]+)\]/.exec(problem)?.[1] ?? '').toSorted()).toEqual([
       'duplicate-step',
       'idempotent-missing',
       'missing',

@@ -12,7 +12,11 @@ describe('readYaml', () => {
   it.each([
     [
       'billion laughs',
-      `a: &a [x, x, x, x, x, x, x, x, x]\n${[...'bcdefghij'].map((key, index) => `${key}: &${key} [${Array.from({ length: 9 }, () => `*${'abcdefghij'[index]}`).join(', ')}]`).join('\n')}\n`,
+      `a: &a [x, x, x, x, x, x, x, x, x]\n${Array.from('bcdefghij', (key) => key)
+        .map(
+          (key, index) => `${key}: &${key} [${Array.from({ length: 9 }, () => `*${'abcdefghij'[index]}`).join(', ')}]`,
+        )
+        .join('\n')}\n`,
       'alias',
     ],
     ['10 kB of [', '['.repeat(10_000), 'too-deep'],

@@ -281,7 +281,7 @@ describe('C7: a URL', () => {
         const { template, before, after } = compiled[index] ?? compiled[0]!;
         const result = render(template, withLabel(label), 'text');
         if (!result.ok) return true;
-        const text = String(result.value);
+        const text = result.value as string;
         const harmless = new URL(`${before}x${after}`);
         const url = new URL(text);
         return (
