@@ -28,10 +28,21 @@ const explanationOf = async (client: Client, id: string): Promise<Answer> => {
   if (decision !== null) return decision;
   const ran = await unlessMissing(client.get(`/api/v1/runs/${encodeURIComponent(id)}`));
   if (ran !== null) return client.get(path(ran['decisionId']));
-  const [newest] = await client.list('/api/v1/decisions', { alertId: id }, 1);
-  if (newest !== undefined) return client.get(path(newest['id']));
+  const [newest] = await client.list('/api/v1/decisions', { alertId: id, origin: 'delivery' }, 1);
+  if (newest !== undefined) return client.get(path(await decidingOne(client, newest)));
   const message = `Neither a decision nor a run nor a decided alert has the id ${printable(id)}.\nIds are shown by: amends history, amends runs list, amends inbox list`;
   throw new CallFailed(message, 404, { title: 'Not found', status: 404, detail: id });
+};
+
+/** How far back a repeat is followed to the decision that it repeats. */
+const MOST_REPEATS = 500;
+
+/** A repeat was decided before: what explains it is the newest decision of its episode that was no repeat. */
+const decidingOne = async (client: Client, newest: Answer): Promise<unknown> => {
+  const episodeId = newest['episodeId'];
+  if (newest['reason'] !== 'duplicate' || typeof episodeId !== 'string') return newest['id'];
+  const decisions = await client.list('/api/v1/decisions', { episodeId }, MOST_REPEATS);
+  return (decisions.find(({ reason }) => reason !== 'duplicate') ?? newest)['id'];
 };
 
 const unlessMissing = async (call: Promise<Answer>): Promise<Answer | null> => {
