@@ -1,5 +1,6 @@
 // What time does by itself: questions are brought up again and expire, verified runs settle, quiet episodes close, old
 // records go.
+import type { RunRow } from '../port/store.ts';
 import { closeWhatIsOver } from './causes.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
@@ -13,6 +14,8 @@ const CAUSES_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const PRUNE_ROWS = 1_000;
 const DAY_MS = 86_400_000;
+/** Of one target; an episode each for alerts that differ in more than their pods. */
+const MOST_EPISODES = 500;
 
 export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<void> } => {
   const { store, clock } = context;
@@ -28,16 +31,29 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     await prune();
   };
 
-  /** At the end of its time a verified run's alert must be quiet. */
+  /** At the end of its time a verified run's alert must be quiet, under whatever other labels it may have come back. */
   const lookAtSettling = async (): Promise<void> => {
     const now = clock.now();
     for (const run of await store.settlingRuns()) {
       if ((run.settleUntil ?? 0) > now) continue;
-      const episode = run.episodeId === null ? null : await store.episode(run.episodeId);
-      if (episode?.state === 'firing')
+      if (await stillFires(run))
         await declareIneffective(context, run, 'the alert did not go quiet while the run was settling', () => true);
       else await store.endSettling(run.id);
     }
+  };
+
+  const stillFires = async (run: RunRow): Promise<boolean> => {
+    const alert = (await store.run(run.id))?.plan.alert ?? null;
+    const filters = { state: 'firing', kind: run.kind, target: run.target };
+    const { items } = await store.list('episodes', { limit: MOST_EPISODES, cursor: null, filters, since: null });
+    for (const episode of items) {
+      const same = episode.id === run.episodeId || episode.labels['alertname'] === alert?.labels['alertname'];
+      if (!same) continue;
+      // Alertmanager may have it resolved without our having heard; what nobody can say counts as firing.
+      const { state } = await context.sources.alert(episode.labels, episode.source);
+      if (state !== 'absent') return true;
+    }
+    return false;
   };
 
   const sweep = async (): Promise<void> => {

@@ -116,7 +116,11 @@ export const body = (clock: { now(): number }, alerts: readonly AlertGiven[]): B
 
 export const startEngine = async (
   given: Given,
-  options: { log?: boolean; actions?: ReadonlyMap<string, Action> } = {},
+  options: {
+    log?: boolean;
+    actions?: ReadonlyMap<string, Action>;
+    telemetry?: Partial<Telemetry>;
+  } = {},
 ): Promise<EngineUnderTest> => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-engine-'));
   const clock = createShiftedClock();
@@ -155,7 +159,7 @@ export const startEngine = async (
     notifiers,
     spawner,
     sources: createSources(() => loaded.config, { clock, redactor }),
-    telemetry: silent,
+    telemetry: { ...silent, ...options.telemetry },
     halt: createHaltFile(haltFile),
     emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
     storeHealth: { trouble: () => null },

@@ -1,83 +1,69 @@
-// The smallest world that tests of guards need: shops that one POST mends, and a rule that does so by itself.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startEngine } from './engine.ts';
-import type { AlertGiven, EngineUnderTest } from './engine.ts';
-import { createLedger } from './ledger.ts';
+// A shop with one way of mending it, whose every effect is written down outside amends: what tests of the present share.
+import type { Telemetry } from '../../src/port/telemetry.ts';
+import type { EngineUnderTest } from './engine.ts';
+import { body, startEngine } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 
-const RULE = {
+export const ALERT = { alertname: 'ShopDown', component: 'shop', target: 'main' } as const;
+export const FIRING = { labels: ALERT, startsAt: Date.now() - 60_000 };
+
+export const ruleOf = (params: object = {}, conditions: readonly object[] = []): object => ({
   name: 'shop-down',
-  description: 'The shop is mended.',
   priority: 10,
-  conditions: { all: [{ fact: 'alertname', operator: 'equal', value: 'ShopDown' }] },
-  event: { type: 'remediate', params: { runbook: 'shop/mend', mode: 'auto' } },
-};
-const RUNBOOK = `
+  conditions: { all: [{ fact: 'alertname', operator: 'equal', value: 'ShopDown' }, ...conditions] },
+  event: { type: 'remediate', params: { runbook: 'shop/mend', mode: 'auto', ...params } },
+});
+
+const HEALTHY = '{ uses: http.get, with: { url: "${{ connect.url }}/health" }, need: 1, of: 1, every: 10ms }';
+
+export const runbookOf = ({ verify = HEALTHY, more = '' }: { verify?: string; more?: string } = {}): string => `
 version: 1
 summary: Mend the shop.
 severity: SEV3
 timeout: 20s
 steps:
-  - { id: mend, uses: http.request, with: { url: "\${{ connect.url }}/mend/\${{ target }}", method: POST }, idempotent: true }
+  - id: mend
+    uses: http.request
+    with: { url: "\${{ connect.url }}/mend", method: POST }
+    idempotent: true
+${more}
 verify:
-  - { uses: http.get, with: { url: "\${{ connect.url }}/health" }, need: 1, of: 1, every: 10ms }
-on_failure: {}
-on_success: {}
+  - ${verify}
 guide: Look at the shop.
 `;
 
-export type Shop = {
-  readonly amends: EngineUnderTest;
-  readonly ledger: Ledger;
-  /** The targets that were mended, in order. */
-  mended(): readonly string[];
-  /** The alert of a target, firing since a minute ago. */
-  alert(target: string, status?: 'firing' | 'resolved'): AlertGiven;
-  reasons(): Promise<readonly string[]>;
-  close(): Promise<void>;
-};
-
-/** `component` are further keys of the component `shop`, `targets` entries of its inventory. */
-export const openShop = async (given: {
-  readonly component?: string;
-  readonly targets?: readonly string[];
-  readonly recovery?: string;
-  readonly rest?: string;
-}): Promise<Shop> => {
-  const folder = mkdtempSync(join(tmpdir(), 'amends-ledger-'));
-  const ledger = await createLedger(join(folder, 'ledger.ndjson'));
-  const targets = given.targets ?? ['main'];
-  const amends = await startEngine({
-    config: `
+export const configOf = (ledger: Ledger, { top = '', component = '', recovery = '' } = {}): string => `
 version: 1
-recovery: { mode: auto ${given.recovery ?? ''} }
+${top}
+recovery: { mode: auto${recovery === '' ? '' : `, ${recovery}`} }
 components:
   shop:
-    connect: { url: "${ledger.url}" }
-    inventory: { static: [ ${targets.join(', ')} ] }
+    inventory: { static: [ { target: main, connect: { url: "${ledger.url}" } } ] }
     allow: { actions: ["http.*"] }
-    ${given.component ?? ''}
+    ${component}
 allow: { hosts: ["${ledger.host}"] }
-${given.rest ?? ''}
-`,
-    files: { 'rules/shop.json': RULE, 'runbooks/shop/mend.yaml': RUNBOOK },
-  });
-  return {
-    amends,
-    ledger,
-    mended: () => ledger.effects().map(({ path }) => path.replace('/mend/', '')),
-    alert: (target, status = 'firing') => ({
-      status,
-      labels: { alertname: 'ShopDown', component: 'shop', target },
-      startsAt: amends.clock.now() - 60_000,
-    }),
-    reasons: async () => (await amends.list('decisions')).map((decision) => decision.reason).toReversed(),
-    async close() {
-      await amends.close();
-      await ledger.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+`;
+
+export const alertmanagersAt = (...urls: readonly string[]): string =>
+  `alertmanagers: [${urls.map((url) => `{ url: "${url}" }`).join(', ')}]`;
+export const prometheusAt = (url: string): string => `prometheus: { url: "${url}" }`;
+
+export const openShop = (
+  config: string,
+  rule: object = ruleOf(),
+  runbook: string = runbookOf(),
+  telemetry: Partial<Telemetry> = {},
+): Promise<EngineUnderTest> =>
+  startEngine({ config, files: { 'rules/shop.json': rule, 'runbooks/shop/mend.yaml': runbook } }, { telemetry });
+
+/** The same alert from another source. */
+export const postFrom = async (amends: EngineUnderTest, source: string): Promise<void> => {
+  await amends.engine.intake.submit(source, body(amends.clock, [FIRING]));
+  await amends.settle();
 };
+
+/** Newest first, but for what says nothing new. */
+export const reasons = async (amends: EngineUnderTest): Promise<readonly string[]> =>
+  (await amends.list('decisions')).map(({ reason }) => reason).filter((reason) => reason !== 'duplicate');
+
+export const mended = (ledger: Ledger): number => ledger.effects().filter(({ path }) => path === '/mend').length;
