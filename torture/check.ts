@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { canonical, sha256 } from '../src/base/json.ts';
 import { isApproval } from '../src/runbook/runbook.ts';
-import type { RunEvent, StoredEvent } from '../src/run/events.ts';
+import type { Phase, RunEvent, StoredEvent } from '../src/run/events.ts';
 import type { Plan } from '../src/run/plan.ts';
 import { project } from '../src/run/projection.ts';
-import { fold, stepByKey } from '../src/run/state.ts';
+import { fold, stepsOf } from '../src/run/state.ts';
 
 /** One effect as its target felt it. `left` is when it was over, null when that was never seen. */
 export type Felt = {
@@ -273,7 +273,8 @@ const effects = (known: Known, { ledger, oneClock }: Checked, say: Say): void =>
   }
   for (const [key, count] of counts) {
     const [run = '', step = ''] = key.split(' ');
-    const found = stepByKey((known.plans.get(run) as Plan).runbook, step);
+    const [phase = '', id = ''] = step.split('/');
+    const found = stepsOf((known.plans.get(run) as Plan).runbook, phase as Phase).find((one) => one.id === id);
     if (found === undefined || isApproval(found)) continue;
     const most = found.idempotent ? found.retry.attempts + 1 : 1;
     if (count > most) say('I6', `${step} of run ${run} was felt ${count} times, ${most} are allowed`);

@@ -1,10 +1,10 @@
 // Configurations, rules and runbooks that torments share.
 export const effect = `uses: torture.effect\n    with: { target: "\${{ target.name }}" }`;
 export const verify = `verify:\n  - { uses: torture.look, with: { target: "\${{ target.name }}" }, need: 1, of: 1, every: 10ms }\n`;
-export const head = 'version: 1\nsummary: Mend it.\nseverity: SEV3\ntimeout: 2h\nguide: Look at it.\n';
+export const head = 'version: 1\nsummary: Mend it.\nseverity: SEV3\ntimeout: 700h\nguide: Look at it.\n';
 
 /** One idempotent step, then a look. */
-export const MEND = `${head}steps:\n  - id: mend\n    ${effect}\n    idempotent: true\n    timeout: 1h\n${verify}`;
+export const MEND = `${head}steps:\n  - id: mend\n    ${effect}\n    idempotent: true\n    timeout: 600h\n${verify}`;
 
 export const ruleOf = (name, alertname, runbook, mode = 'auto', more = {}) => ({
   name,

@@ -65,7 +65,9 @@ for (const name of NAMES) {
     say(`${name.padEnd(8)} held  ${((performance.now() - start) / 1_000).toFixed(1)} s  ${figures}`);
   } catch (error) {
     failed.push(name);
-    say(`${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}`);
+    say(
+      `${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}${error.cause === undefined ? '' : `\n${error.cause.message}`}`,
+    );
     say(`  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}`);
     break;
   }

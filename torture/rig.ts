@@ -33,21 +33,43 @@ import type { Felt } from './check.ts';
 
 export type HeldClock = Clock & {
   /** Both clocks. */
-  advance(ms: number): void;
+  advance(ms: number): Promise<void>;
   /** The wall clock alone: a jump. */
   jump(ms: number): void;
 };
 
-const createHeldClock = (): HeldClock => {
+/** Shorter waits are real. */
+const SHORT_MS = 1_000;
+
+const createHeldClock = (rest: () => Promise<void>): HeldClock => {
   let wall = Date.UTC(2026, 0, 6, 12);
   let monotonic = 0;
+  const timers = new Set<{ readonly at: number; run(): void }>();
   return {
     ...systemClock,
     now: () => wall,
     monotonic: () => monotonic,
-    advance(ms) {
-      wall += ms;
-      monotonic += ms;
+    after(ms, run) {
+      if (ms < SHORT_MS) return systemClock.after(ms, run);
+      const timer = { at: monotonic + ms, run };
+      timers.add(timer);
+      return { cancel: () => void timers.delete(timer) };
+    },
+    /** From timer to timer: a heartbeat that is due every ten seconds beats in every ten seconds. */
+    async advance(ms) {
+      const end = monotonic + ms;
+      while (monotonic < end) {
+        const next = [...timers].toSorted((left, right) => left.at - right.at)[0];
+        const step = Math.min(end, Math.max(monotonic, next?.at ?? end)) - monotonic;
+        wall += step;
+        monotonic += step;
+        for (const timer of timers) {
+          if (timer.at > monotonic) continue;
+          timers.delete(timer);
+          timer.run();
+        }
+        await rest();
+      }
     },
     jump(ms) {
       wall += ms;
@@ -190,7 +212,12 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   parts ??= loadParts();
   const { actions, facts, notifiers } = await parts;
   const folder = mkdtempSync(join(tmpdir(), 'amends-torture-'));
-  const clock = createHeldClock();
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+  /** Calls of the store under way: the engine has come to rest only when there are none. */
+  let calls = 0;
+  const clock = createHeldClock(async () => {
+    for (let still = 0; still < 3; still = calls === 0 ? still + 1 : 0) await turn();
+  });
   const ids = createIds(clock);
   const redactor = createRedactor();
   const log = createLog(process.env['TORTURE_LOG'] === undefined ? 'silent' : 'debug', redactor);
@@ -202,8 +229,6 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   const spawner = createSpawner({ log, clock: systemClock });
   const haltFile = join(folder, 'halt');
   const data = join(folder, 'data');
-  /** Calls of the store under way: the engine has come to rest only when there are none. */
-  let calls = 0;
   let dead: { now: boolean } = { now: false };
   const open = async (): Promise<Pick<Rig, 'store' | 'engine' | 'janitor'>> => {
     const real = await openSqliteStore({ folder: data, clock, ids, log, owner: 'torture', acceptEmptyHistory: false });
@@ -243,7 +268,6 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
     return { store, engine: createEngine(context), janitor: createJanitor(context) };
   };
 
-  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
   /** Works until every run that is under way waits for a target that holds it. */
   const work = async (): Promise<void> => {
     const { engine } = rig;

@@ -136,13 +136,13 @@ const longHalt = async () => {
     await desk.halt({ by: 'ann', reason: 'an exercise', hard: false });
     for (let at = 0; at < 500; at += 50) {
       await rig.submit(targets.slice(at, at + 50).map((target) => ({ labels: labels(target) })));
-      rig.clock.advance(60_000);
+      await rig.clock.advance(60_000);
       await rig.settle();
     }
     const held = decisions();
     same('I3', 'held', held.filter(({ reason }) => reason === 'halted').length, 500);
     for (let step = 0; step < 12; step += 1) {
-      rig.clock.advance(HOUR / 4 - 50_000);
+      await rig.clock.advance(HOUR / 4 - 50_000);
       await rig.submit(
         targets.slice(step * 40, (step + 1) * 40).map((target) => ({ labels: labels(target), status: 'resolved' })),
       );
@@ -155,7 +155,7 @@ const longHalt = async () => {
     const lifted = rig.clock.now();
     for (let minute = 0; minute < 60; minute += 1) {
       await rig.settle();
-      rig.clock.advance(60_000);
+      await rig.clock.advance(60_000);
     }
     const after = decisions().filter(({ at, origin }) => origin === 'retry' && at >= lifted);
     const anew = new Set(after.map((decision) => decision.episode_id));
