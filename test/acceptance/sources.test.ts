@@ -1,6 +1,7 @@
 // What amends asks of a real Alertmanager and a real Prometheus, and what it makes of the answers.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -235,4 +236,56 @@ it('a Prometheus that does not answer costs two seconds once, not two for each a
   expect(performance.now() - before).toBeLessThan(3_000);
   hanging.closeAllConnections();
   await new Promise((resolve) => void hanging.close(resolve));
+});
+
+describe('a neighbour that answers badly', () => {
+  const MISBEHAVING: ReadonlyArray<readonly [string, RequestListener]> = [
+    ['never answers', () => undefined],
+    ['resets the connection', (request) => void request.socket.destroy()],
+    ['sends elsewhere', (_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:9/' }).end()],
+    ['is broken', (_, response) => void response.writeHead(500).end('{"error":"out of order"}')],
+    ['is a login page', (_, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+    ['gives a list of nonsense', (_, response) => void response.end('[null, 1, {"labels": 7}, {"labels": {"a": 1}}]')],
+    ['gives an object', (_, response) => void response.end('{"data": {"resultType": "matrix", "result": {}}}')],
+    [
+      'drips its answer',
+      (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const timer = setInterval(() => response.write(' '), 50);
+        response.on('close', () => clearInterval(timer));
+      },
+    ],
+    [
+      'never stops',
+      (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const more = (): void => {
+          while (!response.destroyed && response.write('[1,'.repeat(20_000)));
+        };
+        response.on('drain', more);
+        more();
+      },
+    ],
+  ];
+  const listen = async (listener: RequestListener): Promise<Server> => {
+    const server = createServer(listener);
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    return server;
+  };
+
+  it.each(MISBEHAVING)('F54 is no yes, within its time: it %s', async (_, listener) => {
+    const listening = await listen(listener);
+    const url = `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
+    const sources = createSources(
+      () => ({ alertmanagers: [plain(url)], prometheus: { url, credential: null }, ignoreLabels }),
+      { clock: systemClock, redactor: createRedactor() },
+    );
+    const before = performance.now();
+    const [alert, query] = await Promise.all([sources.alert({ alertname: 'X' }, 'alertmanager'), sources.query('up')]);
+    expect(['unreachable', 'absent']).toContain(alert.state);
+    expect(query.ok).toBe(false);
+    expect(performance.now() - before).toBeLessThan(3_500);
+    listening.closeAllConnections();
+    await new Promise((resolve) => void listening.close(resolve));
+  });
 });
