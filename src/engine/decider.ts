@@ -2,7 +2,7 @@
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
-import type { Admit, Decided, DecisionRequest, EpisodeRow } from '../port/store.ts';
+import type { Admit, Decided, DecisionRequest, EpisodeRow, Store } from '../port/store.ts';
 import type { Bundle, Item, Letter } from './backlog.ts';
 import { bundleOf, readBacklog } from './backlog.ts';
 import type { EngineContext } from './context.ts';
@@ -30,13 +30,20 @@ const MOST_REDECISIONS = 3;
 /** An evaluated alert before its commit; the letter is null when no delivery brought it. */
 type Pending = { readonly one: Evaluated; readonly letter: Letter | null; readonly backoff: number };
 
-type Entering = Item & {
+type Entries = {
   readonly letter: Letter;
   readonly episodes: ReadonlyMap<string, EpisodeRow>;
   /** Episodes that were evaluated a moment ago, and are not yet written down as such. */
   readonly looked: Set<string>;
-  readonly after: Array<() => Promise<void>>;
 };
+type Slice = Entries & {
+  readonly items: readonly Item[];
+  readonly settling: Awaited<ReturnType<Store['settlingRuns']>>;
+};
+type Entering = Entries &
+  Item & {
+    readonly after: Array<() => Promise<void>>;
+  };
 
 export const createDecider = (context: EngineContext, onAdmitted: () => void): Decider => {
   const { store, clock, log } = context;
@@ -77,6 +84,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
       ),
     );
     const looked = new Set<string>();
+    let settling = await store.settlingRuns();
     let pending: Pending[] = [];
     const flush = async (): Promise<void> => {
       await commit(pending);
@@ -85,27 +93,37 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     };
     for (const { letter, items } of bundles) {
       for (let at = 0; at < items.length; at += SLICE) {
-        const { evaluated, after } = await evaluateSlice(letter, items.slice(at, at + SLICE), episodes, looked);
+        const { evaluated, after } = await evaluateSlice({
+          letter,
+          items: items.slice(at, at + SLICE),
+          episodes,
+          looked,
+          settling,
+        });
         const acts = after.length > 0 || evaluated.some(({ request }) => request.wishes.length > 0);
         if (acts || pending.length + evaluated.length > SLICE) await flush();
         pending.push(...evaluated.map((one) => ({ one, letter, backoff: 0 })));
         if (!acts) continue;
         await flush();
         for (const act of after) await act();
+        settling = await store.settlingRuns();
       }
     }
     await flush();
   };
 
-  const evaluateSlice = async (
-    letter: Letter,
-    items: readonly Item[],
-    episodes: ReadonlyMap<string, EpisodeRow>,
-    looked: Set<string>,
-  ): Promise<{ readonly evaluated: readonly Evaluated[]; readonly after: ReadonlyArray<() => Promise<void>> }> => {
+  const evaluateSlice = async ({
+    letter,
+    items,
+    episodes,
+    looked,
+    settling,
+  }: Slice): Promise<{
+    readonly evaluated: readonly Evaluated[];
+    readonly after: ReadonlyArray<() => Promise<void>>;
+  }> => {
     const evaluated: Evaluated[] = [];
     const after: Array<() => Promise<void>> = [];
-    const settling = await store.settlingRuns();
     for (const { entry, received } of items) {
       evaluated.push(await evaluateEntry({ letter, entry, received, episodes, looked, after }));
       if (entry.valid && entry.alert.status === 'firing' && settling.length > 0)

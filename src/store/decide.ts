@@ -1,7 +1,7 @@
 // Decision and admission in one transaction: both or neither. What was settled before costs two prepared statements.
-import { canonical } from '../base/json.ts';
 import type { Admission, Admit, Decided, DecisionRequest, Verdict } from '../port/store.ts';
 import type { Reason } from '../run/reasons.ts';
+import type { Write } from '../run/writes.ts';
 import type { Statements } from './driver.ts';
 import { readHistory } from './history.ts';
 import { nextTurn } from './receive.ts';
@@ -13,6 +13,8 @@ const VERSION = 'select version from components where name = ?';
 const INSERT = `insert into decisions (id, at, origin, reason, caller, alert_id, delivery_id, episode_id, component, target, rule, strategy, run_id, record)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const MARK_DECIDED = 'update alerts set decided = 1 where id = ? and decided = 0';
+
+const NOTE_CATALOG = 'update episodes set catalog_digest = ? where id = ?';
 
 /** Settled requests between two turns of the event loop, about 10 ms; an admission takes as long as some dozens of them. */
 const SLICE = 250;
@@ -64,7 +66,8 @@ const decideOne = async (
   const last = admissions.at(-1);
   const reason = request.reason ?? last?.reason;
   if (reason === undefined) throw new Error(`the decision ${request.id} has neither a reason nor a wish`);
-  if (request.writes.length > 0) await applyWrites(queries, request.writes, now);
+  const writes = request.writes.filter((write) => !noteCatalog(statements, write));
+  if (writes.length > 0) await applyWrites(queries, writes, now);
   const record = {
     ...request.record,
     now,
@@ -85,7 +88,7 @@ const decideOne = async (
     request.rule,
     request.strategy,
     last?.runId ?? null,
-    canonical(record),
+    JSON.stringify(record),
   ]);
   if (request.alertId !== null) statements.run(MARK_DECIDED, [request.alertId]);
   return {
@@ -95,6 +98,15 @@ const decideOne = async (
     retryAt: last?.retryAt ?? null,
     verdicts: last?.verdicts ?? [],
   };
+};
+
+/** What every decision about an episode writes, by a prepared statement: a built query costs as much as all the rest of it. */
+const noteCatalog = (statements: Statements, write: Write): boolean => {
+  if (write.type !== 'episode.update') return false;
+  const { catalogDigest, ...others } = write.patch;
+  if (catalogDigest === undefined || Object.keys(others).length > 0) return false;
+  statements.run(NOTE_CATALOG, [catalogDigest, write.id]);
+  return true;
 };
 
 /** Wishes are counted on ledgers of their own, so none sees another. Null: one of them cannot be admitted or refused yet. */
