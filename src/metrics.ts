@@ -23,6 +23,8 @@ export type Collected = {
   readonly halted: boolean;
   /** Names of modes that are on. */
   readonly degraded: readonly string[];
+  /** Names of rules that did harm and now ask. */
+  readonly demoted: readonly string[];
   readonly components: ReadonlyArray<{
     readonly name: string;
     readonly disabled: boolean;
@@ -64,11 +66,13 @@ export const createMetrics = (options: MetricsOptions): Metrics => {
   const families = createFamilies(registry);
   const processes = createProcessMetrics(registry, clock);
   const modes = new Set<string>();
+  const rules = new Set<string>();
   families.buildInfo.set({ version: options.version, node: process.version }, 1);
   return {
     telemetry: createTelemetry(families),
     initialise(vocabulary) {
       for (const mode of vocabulary.degradedModes) modes.add(mode);
+      for (const rule of vocabulary.rules) rules.add(rule);
       initialise(families, vocabulary);
     },
     reloaded(successful) {
@@ -81,6 +85,8 @@ export const createMetrics = (options: MetricsOptions): Metrics => {
         const collected = await options.collect();
         for (const mode of collected.degraded) modes.add(mode);
         for (const mode of modes) families.degraded.set({ mode }, collected.degraded.includes(mode) ? 1 : 0);
+        for (const rule of collected.demoted) rules.add(rule);
+        for (const rule of rules) families.demoted.set({ rule }, collected.demoted.includes(rule) ? 1 : 0);
         showCollected(families, collected);
         families.storeUp.set({}, 1);
       } catch {
@@ -196,6 +202,7 @@ const createFamilies = (registry: Registry) => {
       'Whether the strategy failed so often that it is only tried now and then.',
       run,
     ),
+    demoted: gauge('amends_rule_demoted', 'Whether the rule was ineffective so often that it asks a human.', ['rule']),
     disabled: gauge('amends_component_disabled', 'Whether the component was disabled by a human.', ['component']),
     degraded: gauge('infra_degraded_mode_active', 'Whether the degraded mode is on.', ['mode']),
     halted: gauge('amends_halted', 'Whether everything stands still.'),
@@ -295,6 +302,7 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
     }
   }
   for (const rule of vocabulary.rules) {
+    families.demoted.set({ rule }, 0);
     for (const verdict of ['acted', 'held', 'shadow', 'escalated']) families.ruleDecisions.inc({ rule, verdict }, 0);
   }
   for (const receiver of vocabulary.receivers) {

@@ -13,18 +13,20 @@ export const command: Command = {
   define: (status, act) =>
     void status.action(
       act(async ({ client, edge, output }) => {
-        const [halt, components, inbox, modes] = await Promise.all([
+        const [halt, components, inbox, modes, rules] = await Promise.all([
           client.get('/api/v1/halt'),
           client.list('/api/v1/components', {}, MOST),
           client.list('/api/v1/inbox', { status: 'open' }, MOST),
           client.list('/api/v1/degraded-modes', {}, MOST),
+          client.list('/api/v1/rules', {}, MOST),
         ]);
         const degraded = modes.filter((mode) => mode['active'] === true);
-        const attention = halt['on'] === true || inbox.length > 0 || degraded.length > 0;
+        const demoted = rules.filter((rule) => isObject(rule['demoted']));
+        const attention = halt['on'] === true || inbox.length > 0 || degraded.length > 0 || demoted.length > 0;
         edge.out(
           output === 'json'
-            ? JSON.stringify({ attention, halt, inbox, degradedModes: degraded, components })
-            : screen({ halt, components, inbox, degraded }),
+            ? JSON.stringify({ attention, halt, inbox, degradedModes: degraded, demotedRules: demoted, components })
+            : screen({ halt, components, inbox, degraded, demoted }),
         );
         return attention ? FOUND : FINE;
       }),
@@ -36,11 +38,12 @@ type Seen = {
   readonly components: readonly Answer[];
   readonly inbox: readonly Answer[];
   readonly degraded: readonly Answer[];
+  readonly demoted: readonly Answer[];
 };
 
 const objects = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);
 
-const screen = ({ halt, components, inbox, degraded }: Seen): string => {
+const screen = ({ halt, components, inbox, degraded, demoted }: Seen): string => {
   const runs = components.flatMap((component) =>
     objects(component['runs']).map((run) => [
       run['id'],
@@ -55,6 +58,7 @@ const screen = ({ halt, components, inbox, degraded }: Seen): string => {
       ['halted', halt['on'] === true ? `yes, by ${cell(halt['by'])}: ${cell(halt['reason'])}` : 'no'],
       ['inbox', inbox.length === 0 ? 'empty' : `${inbox.length} open, see: amends inbox list`],
       ['degraded', degraded.map((mode) => `${cell(mode['name'])} (${cell(mode['impact'])})`)],
+      ...demotedLine(demoted),
     ]),
     '',
     table(
@@ -65,6 +69,19 @@ const screen = ({ halt, components, inbox, degraded }: Seen): string => {
     ...(runs.length === 0 ? [] : ['', table(['run', 'component', 'target', 'strategy', 'state'], runs)]),
   ].join('\n');
 };
+
+const demotedLine = (rules: readonly Answer[]): ReadonlyArray<readonly [string, unknown]> =>
+  rules.length === 0
+    ? []
+    : [
+        [
+          'demoted',
+          rules.map((rule) => {
+            const { mode, reason } = rule['demoted'] as Answer;
+            return `${cell(rule['name'])} (${cell(mode)} at most: ${cell(reason)})`;
+          }),
+        ],
+      ];
 
 const row = (component: Answer): readonly unknown[] => {
   const disabled = isObject(component['disabled']) ? component['disabled'] : null;

@@ -8,7 +8,7 @@ import type { FiguresContext } from './figures.ts';
 /** The newest runs that are looked at. */
 const MOST_RUNS = 1_000;
 
-export const readEvidence = async ({ store, clock, loaded }: FiguresContext, rule: Rule): Promise<Evidence> => {
+export const readEvidence = async ({ store, loaded }: FiguresContext, rule: Rule): Promise<Evidence> => {
   const { config, catalog } = loaded();
   const attempts = (ledger: Ledger) => store.attempts({ component: null, ledger, since: 0 });
   const shadow = rule.mode === 'shadow';

@@ -121,6 +121,7 @@ export const createCollector = (context: FiguresContext) => async (): Promise<Co
     store,
     halted: controls.halt.on || context.halt.reason() !== null,
     degraded: [...new Set(degraded.map((row) => row.mode))],
+    demoted: [...controls.demotions.keys()],
     components: components.map(({ name, disabled, attempts, cooldownUntil, breakers }) => ({
       name,
       disabled: disabled !== null,

@@ -2,7 +2,14 @@
 import { sql } from 'kysely';
 import type { HistoryQuery, Snapshot, SnapshotQuery, StormQuery } from '../port/store.ts';
 import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
-import { approvalOnlyUntil, clockSuspectUntil, controlsRow, historyVersion, readDemotions, toHalt } from './controls.ts';
+import {
+  approvalOnlyUntil,
+  clockSuspectUntil,
+  controlsRow,
+  historyVersion,
+  readDemotions,
+  toHalt,
+} from './controls.ts';
 import { toActiveRun, toAttempt, toDisabled } from './rows.ts';
 import type { Queries } from './tables.ts';
 
@@ -235,6 +242,7 @@ export const readSnapshot = async (queries: Queries, { component, since }: Snaps
     attempts: attempts.map(toAttempt),
     firingTargets: targets.count,
     degraded: await degradedModes(queries),
+    demotions: await readDemotions(queries, (await controlsRow(queries)).highest_now),
   };
 };
 

@@ -19,6 +19,7 @@ const nothing: Collected = {
   },
   halted: false,
   degraded: [],
+  demoted: ['redis-down'],
   components: [
     {
       name: 'cache',
