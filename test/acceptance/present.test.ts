@@ -282,6 +282,27 @@ describe('a silence that comes while something waits', () => {
     expect(mended(ledger)).toBe(2);
   });
 
+  itWith('alertmanager')('for a restart withdraws what was admitted before it', async () => {
+    await amends.submit([FIRING]);
+    await amends.engine.decider.tick();
+    expect(await lastRun()).toMatchObject({ state: 'queued' });
+    await silence(alertmanager, { component: 'shop' });
+    amends.restart();
+    await amends.settle();
+    expect(await lastRun()).toMatchObject({ state: 'done', outcome: 'withdrawn', cause: 'stale' });
+    expect(mended(ledger)).toBe(0);
+  });
+
+  itWith('alertmanager')('F34 for a restart withdraws what has resolved meanwhile, too', async () => {
+    await amends.submit([FIRING]);
+    await amends.engine.decider.tick();
+    await resolve(alertmanager, ALERT);
+    amends.restart();
+    await amends.settle();
+    expect(await lastRun()).toMatchObject({ state: 'done', outcome: 'withdrawn', cause: 'resolved' });
+    expect(mended(ledger)).toBe(0);
+  });
+
   itWith('alertmanager')('F45 for a halt is seen when it is lifted', async () => {
     await amends.engine.desk.halt({ by: 'ann', reason: 'looking', hard: false });
     await amends.post([FIRING]);
