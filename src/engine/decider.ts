@@ -23,6 +23,8 @@ export type Decider = Loop & {
 };
 
 const EVERY_MS = 1_000;
+/** Turns of the event loop that posts have to themselves between two commits of decisions, as long as they keep coming. */
+const TURNS_FOR_POSTS = 4;
 const SLICE = 100;
 /** Alerts that wait in memory; what comes beyond waits in the store alone. */
 const MOST_IN_LINE = 20_000;
@@ -49,6 +51,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
   const { store, clock, log } = context;
   const line: Kept[] = [];
   let inLine = 0;
+  let offered = 0;
   let backlog = true;
 
   const tick = async (): Promise<void> => {
@@ -62,6 +65,15 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
       } else break;
     }
     await decideDue();
+  };
+
+  /** An acknowledgement waits for nothing but its commit; a decision may wait for a few of those. */
+  const letPostsIn = async (): Promise<void> => {
+    for (let turn = 0; turn < TURNS_FOR_POSTS; turn += 1) {
+      const before = offered;
+      await yieldTurn();
+      if (offered === before) return;
+    }
   };
 
   /** Small deliveries that wait together are decided together: a commit each would cost more than all the rest. */
@@ -89,7 +101,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     const flush = async (): Promise<void> => {
       await commit(pending);
       pending = [];
-      await yieldTurn();
+      await letPostsIn();
     };
     for (const { letter, items } of bundles) {
       for (let at = 0; at < items.length; at += SLICE) {
@@ -249,6 +261,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     ...loop,
     tick,
     offer(kept) {
+      offered += 1;
       if (inLine + kept.entries.length > MOST_IN_LINE) backlog = true;
       else {
         line.push(kept);
