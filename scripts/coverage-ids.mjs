@@ -1,5 +1,6 @@
 // `npm run coverage:ids`: which test proves which behaviour, threat, fault and invariant (test/ids.json), by the ids in the
-// names of describe, it, test and itWith, tables of `it.each` included. Exit 1 when an id that is claimed has no test.
+// names of describe, it, test and itWith, tables of `it.each` included, and in the list `covers` of each torment (torture/).
+// Exit 1 when an id that is claimed has no test.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseSync } from '@swc/core';
@@ -10,8 +11,12 @@ const callers = new Set(['describe', 'it', 'test', 'itWith']);
 const ids = JSON.parse(readFileSync(join(root, 'test/ids.json'), 'utf8'));
 const tests = new Map(ids.map(({ id }) => [id, []]));
 
-for (const path of testFiles(join(root, 'test'))) {
-  for (const name of testNames(path)) {
+const sources = [
+  ...testFiles(join(root, 'test')).map((path) => [path, testNames(path)]),
+  ...torments(join(root, 'torture')).map((path) => [path, covers(path)]),
+];
+for (const [path, names] of sources) {
+  for (const name of names) {
     for (const id of new Set(name.match(/\b[VRDPOCFI]\d{1,2}\b/g))) {
       tests.get(id)?.push(`${relative(root, path)}: ${name}`);
     }
@@ -39,6 +44,25 @@ function testFiles(folder) {
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     .toSorted();
+}
+
+function torments(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.mjs'))
+    .map((name) => join(folder, name))
+    .toSorted();
+}
+
+/** The strings of `export const covers = [...]`. */
+function covers(path) {
+  const names = [];
+  visit(parseSync(readFileSync(path, 'utf8'), { syntax: 'ecmascript', target: 'es2023' }), (node) => {
+    if (node.type !== 'VariableDeclarator' || node.id.value !== 'covers') return;
+    visit(node.init, (part) => {
+      if (part.type === 'StringLiteral') names.push(part.value);
+    });
+  });
+  return names;
 }
 
 /** The first argument of each call, and the strings of a table: `it.each([['F16', ...]])('%s ...')`. */

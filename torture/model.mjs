@@ -174,7 +174,7 @@ const commands = [
   ),
   fc.constant(
     new Command('halt', '', {
-      when: (model) => !model.halted(),
+      when: (model) => !model.halted() && !model.waitedThrough(),
       onModel: (model) => model.halt(),
       onReal: ({ rig }) => rig.engine.desk.halt({ by: 'ann', reason: 'because', hard: false }),
     }),
@@ -277,5 +277,5 @@ export default async ({ quick, seed }) => {
     numRuns: quick ? 1_000 : 20_000,
     ...(quick ? { interruptAfterTimeLimit: QUICK_MS, markInterruptAsFailure: false } : {}),
   });
-  return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects; reasons seen: ${[...sum.reasons].toSorted().join(' ')}`;
+  return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects; reasons seen: ${[...sum.reasons].toSorted((left, right) => left.localeCompare(right)).join(' ')}`;
 };

@@ -7,7 +7,7 @@ const H = 60 * M;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** The policy of the torment's configuration. */
-export const POLICY = {
+const POLICY = {
   attempts: [
     { max: 3, per: H },
     { max: 5, per: 24 * H },
@@ -60,8 +60,6 @@ type Run = {
 };
 
 export type Decision = readonly [origin: 'delivery' | 'retry' | 'manual', target: string, reason: string];
-
-export type Model = ReturnType<typeof createModel>;
 
 export const createModel = (start: number) => {
   let now = start;
@@ -270,6 +268,8 @@ export const createModel = (start: number) => {
     runs,
     now: () => now,
     halted: () => halted !== null,
+    /** Something waits that has waited through a halt before: only the last one is left out of its age. */
+    waitedThrough: () => active().some((run) => halts.some(([, to]) => to > run.releasedAt)),
     held: () => runs.filter((run) => run.state === 'held').map((run) => run.target),
     asking: () => runs.filter((run) => run.state === 'awaiting_approval').map((run) => run.target),
     isDisabled,
@@ -310,7 +310,9 @@ export const createModel = (start: number) => {
     well: (target: string, yes: boolean) => void (yes ? sick.delete(target) : sick.add(target)),
     release(target: string, good: boolean): void {
       const run = runs.find((one) => one.target === target && one.state === 'held');
-      if (run !== undefined) good ? verify(run) : finish(run, 'unresolved', 'step_failed');
+      if (run === undefined) return;
+      if (good) verify(run);
+      else finish(run, 'unresolved', 'step_failed');
     },
     answer(target: string, yes: boolean): void {
       const run = runs.find((one) => one.target === target && one.state === 'awaiting_approval');

@@ -15,6 +15,7 @@ import { createRedactor } from '../src/base/secret.ts';
 import { loadCatalog } from '../src/catalog.ts';
 import { loadConfig } from '../src/config.ts';
 import type { EngineContext } from '../src/engine/context.ts';
+import { createEmergencyJournal } from '../src/engine/emergency.ts';
 import { createEngine } from '../src/engine/engine.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { createHaltFile } from '../src/engine/halt-file.ts';
@@ -103,10 +104,11 @@ const createTargets = (file: string, clock: Clock): { targets: Targets; actions:
     outputs: {},
     undo: 'another effect',
     defaultTimeout: 600_000,
-    async run({ target }, { began, marker, signal }) {
+    async run({ target }, context) {
+      const { marker, signal } = context;
       const manner = manners.get(target) ?? 'well';
       if (manner === 'refuses') throw new ActionError('permanent', 'it refused');
-      began();
+      context.began();
       const slash = marker.indexOf('/');
       const entry = { run: marker.slice(0, slash), step: marker.slice(slash + 1), target, at: clock.now() };
       write({ ...entry, phase: 'in' });
@@ -144,8 +146,8 @@ const createTargets = (file: string, clock: Clock): { targets: Targets; actions:
   return {
     targets,
     actions: new Map<string, Action>([
-      ['torture.effect', effect as Action],
-      ['torture.look', look as Action],
+      ['torture.effect', effect],
+      ['torture.look', look],
     ]),
   };
 };
@@ -262,6 +264,8 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       sources: createSources(() => loaded.config, { clock, redactor }),
       telemetry: silent,
       halt: createHaltFile(haltFile),
+      emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
+      storeHealth: { trouble: () => null },
       owner: 'torture',
       loaded: () => loaded,
     };

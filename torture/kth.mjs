@@ -1,0 +1,184 @@
+// The k-th call fails: of the store, before its commit and after it, and of the target over HTTP, which refuses, breaks
+// off or answers wrongly; for every k until a pass ends without the fault.
+import { createServer } from 'node:http';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { StoreUnavailable } from '../src/port/store.ts';
+import { configOf, effect, head, MEND, ruleOf, verify } from './content.mjs';
+import { checked, hold } from './expect.mjs';
+import { openRig, readLedger } from './rig.ts';
+
+export const covers = [
+  'F1 F3 F16 I3 I4 I5 I6 I8 I9 the k-th call of the store fails, for every k',
+  'F54 I6 the k-th call of the target over HTTP fails in four ways, for every k',
+];
+
+const step = (id, idempotent) => `  - id: ${id}\n    ${effect}\n    idempotent: ${idempotent}\n    timeout: 1h\n`;
+const SHAPES = {
+  single: MEND,
+  mixed: `${head}steps:\n${step('stop', true)}${step('charge', false)}${step('start', true)}${verify}`,
+};
+const COUNTED = new Set([
+  'receive',
+  'undecided',
+  'decide',
+  'claim',
+  'changeRun',
+  'write',
+  'snapshot',
+  'dueEpisodes',
+  'sweepEpisodes',
+]);
+const labels = { alertname: 'ShopDown', component: 'shop', target: 'main' };
+
+/** Like a full disk: the call fails before anything is written, or its answer is lost. */
+const failing = (fault) => (store) => {
+  let calls = 0;
+  return new Proxy(store, {
+    get(real, name) {
+      const method = real[name];
+      if (!COUNTED.has(name)) return method;
+      return async (...args) => {
+        calls += 1;
+        const mine = calls;
+        if (mine === fault.k && fault.when === 'before') {
+          fault.came = true;
+          throw new StoreUnavailable('the disk is full');
+        }
+        const answer = await method(...args);
+        if (mine === fault.k && fault.when === 'after') {
+          fault.came = true;
+          throw new StoreUnavailable('the answer was lost');
+        }
+        return answer;
+      };
+    },
+  });
+};
+
+const storePass = async (shape, fault) => {
+  const rig = await openRig({
+    config: configOf(
+      { settle: '0s', attempts: [{ max: 2, per: '1h' }], cooldown: { after_failure: '5m', after_success: '1m' } },
+      { shop: { targets: ['main'] } },
+    ),
+    files: {
+      'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
+      'runbooks/shop/mend.yaml': SHAPES[shape],
+    },
+    aroundStore: failing(fault),
+  });
+  try {
+    let acknowledged = false;
+    // Alertmanager posts again what was not answered 202.
+    for (let tries = 0; tries < 3 && !acknowledged; tries += 1)
+      acknowledged = await rig.submit([{ labels: { ...labels, n: '1' } }]).catch(() => false);
+    hold('I9', 'it was never acknowledged', acknowledged);
+    for (let turn = 0; turn < 4; turn += 1) {
+      await rig.settle().catch(() => undefined);
+      await rig.clock.advance(31_000);
+    }
+    // What is left in memory alone is found again by the next start at the latest.
+    await rig.crash();
+    for (let turn = 0; turn < 3; turn += 1) {
+      await rig.settle().catch(() => undefined);
+      await rig.clock.advance(31_000);
+    }
+    checked(`${shape}, the store's call ${fault.k} failed ${fault.when} its commit`, {
+      database: rig.database,
+      ledger: rig.targets.felt(),
+      acknowledged: ['1'],
+      atRest: true,
+      oneClock: true,
+    });
+  } finally {
+    await rig.close();
+  }
+};
+
+const WAYS = ['refuses', 'resets', 'resets after', 'answers 500'];
+
+const httpPass = async (fault) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-kth-'));
+  const ledger = join(folder, 'ledger.ndjson');
+  let calls = 0;
+  const server = createServer((request, response) => {
+    const chunks = [];
+    request.on('data', (chunk) => void chunks.push(chunk));
+    request.on('end', () => {
+      calls += 1;
+      const fails = calls === fault.k;
+      fault.came ||= fails;
+      if (fails && fault.way === 'resets') return void request.socket.resetAndDestroy();
+      if (request.method !== 'GET' && !(fails && fault.way === 'refuses')) {
+        const entry = { ...JSON.parse(Buffer.concat(chunks).toString('utf8')), at: rig.clock.now() };
+        appendFileSync(ledger, `${JSON.stringify({ ...entry, phase: 'in' })}\n`);
+      }
+      if (fails && fault.way === 'resets after') return void request.socket.resetAndDestroy();
+      response.writeHead(fails ? (fault.way === 'refuses' ? 400 : 500) : 200).end('{}');
+    });
+  });
+  await new Promise((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${server.address().port}`;
+  const post = (id, idempotent) =>
+    `  - id: ${id}\n    uses: http.request\n    with: { url: "\${{ connect.url }}/${id}", method: POST, json: { run: "\${{ run.id }}", step: steps/${id}, target: main } }\n    idempotent: ${idempotent}\n    retry: { attempts: 2, delay: 0s, factor: 1 }\n`;
+  const rig = await openRig({
+    config: `${configOf({ settle: '0s' }, { shop: { targets: [{ target: 'main', connect: { url: `http://${host}` } }] } })}allow: { hosts: ["${host}"] }\n`,
+    files: {
+      'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
+      'runbooks/shop/mend.yaml': `${head}steps:\n${post('stop', true)}${post('charge', false)}${post('start', true)}verify:\n  - { uses: http.get, with: { url: "\${{ connect.url }}/health" }, need: 1, of: 1, every: 10ms }\n`,
+    },
+  });
+  try {
+    await rig.submit([{ labels }]);
+    await rig.settle();
+    checked(`the target's call ${fault.k} ${fault.way}`, {
+      database: rig.database,
+      ledger: readLedger(ledger),
+      atRest: true,
+      oneClock: true,
+    });
+  } finally {
+    await rig.close();
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+/** For k = 1, 2, 3, ... until the fault does not come any more. */
+const everyK = async (pass, most) => {
+  let k = 0;
+  for (let came = true; came && k < most;) {
+    k += 1;
+    came = await pass(k);
+  }
+  return k - 1;
+};
+
+export default async ({ quick }) => {
+  const figures = [];
+  for (const shape of Object.keys(SHAPES)) {
+    let cases = 0;
+    for (const when of ['before', 'after'])
+      cases += await everyK(
+        async (k) => {
+          const fault = { k, when, came: false };
+          await storePass(shape, fault);
+          return fault.came;
+        },
+        quick ? 80 : 1_000,
+      );
+    figures.push(`store, ${shape}: ${cases} faults`);
+  }
+  let cases = 0;
+  for (const way of WAYS)
+    cases += await everyK(async (k) => {
+      const fault = { k, way, came: false };
+      await httpPass(fault);
+      return fault.came;
+    }, 100);
+  figures.push(`HTTP: ${cases} faults`);
+  return figures.join(', ');
+};
