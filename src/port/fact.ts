@@ -65,4 +65,3 @@ export const factAsker =
     if (fact?.outside !== true) throw new Error(`${name} is no fact to ask for`);
     return fact.ask(inputFor(input, rule), params, sources);
   };
-

@@ -60,7 +60,10 @@ const NEXT: Readonly<Record<Mode, Mode | null>> = { shadow: 'approve', approve: 
 export const evidenceOf = (from: EvidenceFrom): Evidence => {
   const { rule, promotion, demoted } = from;
   const next = rule.event === 'remediate' ? NEXT[rule.mode] : null;
-  const all = rule.mode === 'shadow' ? from.shadow.map((one) => wouldBe(one, from.live)) : from.runs.map((run) => done(run, from.now));
+  const all =
+    rule.mode === 'shadow'
+      ? from.shadow.map((one) => wouldBe(one, from.live))
+      : from.runs.map((run) => done(run, from.now));
   const shown = backTo(all, promotion.successes);
   const successes = shown.filter(({ verdict }) => verdict === 'ok').length;
   const failures = shown.filter(({ verdict }) => verdict === 'failed').length;
@@ -99,7 +102,8 @@ const lacking = ({
   const { name } = rule;
   if (rule.event !== 'remediate') return [`${name} runs no runbook: its mode says nothing`];
   if (next === null) return [`${name} is auto already`];
-  const what = rule.mode === 'shadow' ? 'times that it would have acted, without another run in their way' : 'verified successes';
+  const what =
+    rule.mode === 'shadow' ? 'times that it would have acted, without another run in their way' : 'verified successes';
   return [
     ...(demoted === null ? [] : [`${name} is demoted (${demoted.reason}): restore it first`]),
     ...(successes < promotion.successes ? [`${successes} of the ${promotion.successes} ${what} that are needed`] : []),
@@ -126,7 +130,8 @@ const done = (run: RunRow, now: number): Shown => {
     outcome === null || outcome === 'withdrawn' || settling ? 'none' : outcome === 'resolved' ? 'ok' : 'failed';
   const what = settling ? 'verified, settling' : outcome === null ? run.state : `${outcome} (${cause ?? ''})`;
   const { verifiedAt, alertStartedAt } = run;
-  const recoveryMs = verdict === 'ok' && verifiedAt !== null && alertStartedAt !== null ? verifiedAt - alertStartedAt : null;
+  const recoveryMs =
+    verdict === 'ok' && verifiedAt !== null && alertStartedAt !== null ? verifiedAt - alertStartedAt : null;
   const { id, component, target, strategy } = run;
   return { id, at: run.createdAt, component, target, strategy, verdict, what, recoveryMs };
 };

@@ -62,9 +62,9 @@ const around = (store) => {
 
 const app = await createApp(settings, { aroundStore: around });
 if (!app.ok) {
-  console.error(JSON.stringify(app.problems));
+  process.stderr.write(`${JSON.stringify(app.problems)}\n`);
   process.exit(app.exitCode ?? 1);
 }
 const { url } = await app.value.start();
-console.log(JSON.stringify({ url }));
+process.stdout.write(`${JSON.stringify({ url })}\n`);
 process.on('SIGTERM', () => void app.value.stop(5_000).then(() => process.exit(0)));

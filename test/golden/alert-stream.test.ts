@@ -44,7 +44,7 @@ describe('alerts over time', () => {
   const alert = (alertname = 'ShopDown', labels: Record<string, string> = {}) => ({ labels: { alertname, component: 'shop', target: 'main', ...labels }, startsAt: amends.clock.now() });
   const resolved = (of: ReturnType<typeof alert>) => ({ ...of, status: 'resolved' as const });
   const begin = async (books: Record<string, string>, rules: readonly object[], given: Given = {}): Promise<void> => {
-    const files = Object.fromEntries([
+    const files = Object.fromEntries<string | object>([
       ...Object.entries(books).map(([name, text]) => [`runbooks/shop/${name}.yaml`, text] as const),
       ...rules.map((rule, index) => [`rules/${index}.json`, rule] as const),
     ]);

@@ -4,7 +4,12 @@ import type { Config } from '../../../src/config.ts';
 import { must } from '../../support/engine.ts';
 
 const load = async (text: string): Promise<Config> =>
-  must(await loadConfig('/etc/amends/amends.yaml', { readText: () => Promise.resolve(text), glob: () => Promise.resolve([]) }));
+  must(
+    await loadConfig('/etc/amends/amends.yaml', {
+      readText: () => Promise.resolve(text),
+      glob: () => Promise.resolve([]),
+    }),
+  );
 
 describe('Alertmanagers and Prometheus', () => {
   it('C2 are asked without a credential unless one is named, about the source alertmanager unless others are', async () => {
@@ -21,9 +26,16 @@ alertmanagers:
 prometheus: { url: "https://p", bearer_token_file: secrets/p }
 `);
     expect(config.alertmanagers).toEqual([
-      { url: 'https://a', credential: { type: 'basic', username: 'amends', passwordFile: '/etc/amends/secrets/a' }, sources: ['eu', 'us'] },
+      {
+        url: 'https://a',
+        credential: { type: 'basic', username: 'amends', passwordFile: '/etc/amends/secrets/a' },
+        sources: ['eu', 'us'],
+      },
       { url: 'https://b', credential: { type: 'bearer', tokenFile: '/run/secrets/b' }, sources: ['alertmanager'] },
     ]);
-    expect(config.prometheus).toEqual({ url: 'https://p', credential: { type: 'bearer', tokenFile: '/etc/amends/secrets/p' } });
+    expect(config.prometheus).toEqual({
+      url: 'https://p',
+      credential: { type: 'bearer', tokenFile: '/etc/amends/secrets/p' },
+    });
   });
 });

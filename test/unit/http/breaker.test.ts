@@ -67,7 +67,7 @@ describe('F40 an open breaker', () => {
     expect(await shown()).toEqual([]);
     expect(await metric()).toBe('0');
     expect((await given.ask('/readyz', { as: 'viewer' })).json['breakers']).toEqual([]);
-    const [row] = (await given.rows('audit')).filter(({ action }) => action === 'breaker.close');
+    const row = (await given.rows('audit')).find(({ action }) => action === 'breaker.close');
     expect(row).toMatchObject({
       actor: expect.stringContaining('ann'),
       subject: 'cache/slow',
