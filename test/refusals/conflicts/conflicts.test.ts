@@ -4,7 +4,10 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { formatProblem } from '../../../src/base/failure.ts';
+import { systemClock } from '../../../src/base/clock.ts';
 import { loadCatalog } from '../../../src/catalog.ts';
+import type { Edge } from '../../../src/cli/terminal/edge.ts';
+import { runCommandLine } from '../../../src/cli/terminal/program.ts';
 import { builtInConfig } from '../../../src/config.ts';
 import type { Action } from '../../../src/port/action.ts';
 import type { Fact } from '../../../src/port/fact.ts';
@@ -16,7 +19,7 @@ const src = new URL('../../../src/', import.meta.url);
 const actions = await loadByName<Action>(new URL('actions/', src), true);
 const facts = await loadByName<Fact>(new URL('facts/', src), false);
 const cases = (await readdir(here, { withFileTypes: true }))
-  .filter((entry) => entry.isDirectory() && entry.name !== 'runbooks')
+  .filter((entry) => entry.isDirectory() && !['runbooks', '__snapshots__'].includes(entry.name))
   .map(({ name }) => name)
   .toSorted();
 const MODE = { available: ['reading'], unavailable: ['ordering'], impact: 'no orders' };
@@ -36,6 +39,21 @@ const told = async (name: string): Promise<string> => {
 };
 
 describe('rules that do not go together', () => {
+  it('make `amends check` exit 1', async () => {
+    const said: string[] = [];
+    const edge: Edge = {
+      clock: systemClock,
+      colors: false,
+      out: (line) => void said.push(line),
+      err: (line) => void said.push(line),
+      onStop: () => () => undefined,
+      onReload: () => () => undefined,
+      exitNow: () => undefined,
+    };
+    expect(await runCommandLine(['check', fileURLToPath(new URL('amends.yaml', here))], edge)).toBe(1);
+    expect(said.join('\n')).toMatch(/\[conflicting-actions\][^]*\n1 problem$/);
+  });
+
   it.each(cases)('are named with file, place and mend: %s', async (name) => {
     expect(await told(name)).toMatchSnapshot();
   });
