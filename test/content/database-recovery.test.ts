@@ -76,13 +76,15 @@ const gone = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== n
 const damaged = (): readonly string[] => readdirSync(files.backups).filter((name) => name.endsWith('.damaged'));
 
 /** The newest run with the outputs of its steps by key. A first one that was verified took less than a minute from its alert. */
-const newest = async (): Promise<{
+const newest = async (
+  strategy?: string,
+): Promise<{
   run: Awaited<ReturnType<typeof amends.list<'runs'>>>[number];
   outputs: (step: string) => JsonObject;
   path: readonly string[];
 }> => {
   const runs = (await amends.list('runs')).toSorted((left, right) => right.createdAt - left.createdAt);
-  const [run] = runs;
+  const run = runs.find((one) => strategy === undefined || one.strategy === strategy);
   if (run === undefined) throw new Error(`no run; decisions: ${JSON.stringify(await amends.list('decisions'))}`);
   const events = (await amends.store.run(run.id))?.events.map(({ event }) => event) ?? [];
   if (runs.length === 1 && run.verifiedAt !== null)
@@ -137,11 +139,8 @@ describe('a missing database', () => {
     breakHeader(backupOf('01'));
     rmSync(files.path);
     await fire('DatabaseMissing');
-    expect((await newest()).run).toMatchObject({
-      strategy: 'restore-backup',
-      outcome: 'unresolved',
-      cause: 'step_failed',
-    });
+    // The next rung asks a human without waiting for the cooldown: that may have come about already.
+    expect((await newest('restore-backup')).run).toMatchObject({ outcome: 'unresolved', cause: 'step_failed' });
     expect(await amends.store.degraded()).toMatchObject([{ mode: 'database_unavailable' }]);
 
     amends.clock.advance(301_000);
