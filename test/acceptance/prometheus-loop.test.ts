@@ -282,7 +282,12 @@ describe('from a broken database to a closed episode', () => {
         { kind: 'escalation', severity: 'SEV1', status: 'open', component: 'shop-db', target: 'orders', count: 1 },
       ]);
       const evidence = JSON.stringify(inbox[0]?.['body']);
-      for (const part of ['attempts_used_up', 'orders-20260101T000000000Z.db', 'DatabaseCorrupt', 'What happened:'])
+      for (const part of [
+        'breaker_open: restore-backup failed 3 times',
+        'orders-20260101T000000000Z.db',
+        'DatabaseCorrupt',
+        'What happened:',
+      ])
         expect(evidence).toContain(part);
       await until('the page has arrived', () => pager.received.some(({ topic }) => topic === 'escalation'));
       expect(pager.received.filter(({ topic }) => topic === 'escalation')).toHaveLength(1);

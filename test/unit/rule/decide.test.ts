@@ -220,28 +220,32 @@ describe('the choice of a rule', () => {
   });
 
   it('does not cost more with more rules', async () => {
-    const many = Array.from({ length: 1_000 }, (_, n) =>
-      ruleText({
-        name: `rule-${n}`,
-        conditions: {
-          all: [
-            { fact: 'alertname', operator: 'equal', value: `Alert${n}` },
-            { fact: 'label.env', operator: 'equal', value: 'prod' },
-          ],
-        },
-      }),
-    );
-    const ruleSet = createRuleSet(rulesOf(many), facts);
-    const labels = { alertname: 'Alert500', env: 'prod' };
+    const labels = { alertname: 'Alert5', env: 'prod' };
     const input = { labels: labelsOf(labels), component: null, read: readerOf(labels) };
-    const measure = async (): Promise<number> => {
-      const start = performance.now();
-      for (let round = 0; round < 1_000; round += 1) await decide(ruleSet, input);
-      return performance.now() - start;
+    const among = (count: number) => {
+      const rules = Array.from({ length: count }, (_, n) =>
+        ruleText({
+          name: `rule-${n}`,
+          conditions: {
+            all: [
+              { fact: 'alertname', operator: 'equal', value: `Alert${n}` },
+              { fact: 'label.env', operator: 'equal', value: 'prod' },
+            ],
+          },
+        }),
+      );
+      const ruleSet = createRuleSet(rulesOf(rules), facts);
+      return async (): Promise<number> => {
+        const start = performance.now();
+        for (let round = 0; round < 500; round += 1) await decide(ruleSet, input);
+        return performance.now() - start;
+      };
     };
-    const rounds: number[] = [];
-    for (let round = 0; round < 5; round += 1) rounds.push(await measure());
-    // Microseconds a decision; 40 on an idle machine. Wide enough for a busy one, far below the 14,000 without an index.
-    expect(Math.min(...rounds)).toBeLessThan(500);
+    const [few, many] = [among(10), among(1_000)];
+    const times: Array<readonly [number, number]> = [];
+    for (let round = 0; round < 6; round += 1) times.push([await few(), await many()]);
+    // The same on an idle machine and on a busy one, since the two take turns; without an index it is a hundred times.
+    const least = (which: 0 | 1): number => Math.min(...times.map((time) => time[which]));
+    expect(least(1)).toBeLessThan(least(0) * 5);
   });
 });
