@@ -85,7 +85,12 @@ export type Servers = {
   folder(): Promise<string>;
   /** Any process, for instance one that holds a lock. */
   process(start: Start): Running;
-  amends(options: { readonly config: string; readonly args?: readonly string[] }): Promise<Running>;
+  amends(options: {
+    readonly config: string;
+    readonly args?: readonly string[];
+    /** Beside this process' own. */
+    readonly env?: NodeJS.ProcessEnv;
+  }): Promise<Running>;
   prometheus(options: {
     readonly config: Readonly<Record<string, unknown>>;
     readonly rules?: Readonly<Record<string, string>>;
@@ -125,7 +130,7 @@ export const startedHere = (): Servers => {
   return {
     folder,
     process: (start) => launch(start),
-    amends({ config, args = [] }) {
+    amends({ config, args = [], env = {} }) {
       return onPort(
         (port) => ({
           name: 'amends',
@@ -137,6 +142,7 @@ export const startedHere = (): Servers => {
             `--web.listen-address=127.0.0.1:${port}`,
             ...args,
           ],
+          env: { ...process.env, ...env },
           cwd: root,
         }),
         '/-/ready',
