@@ -11,7 +11,7 @@ import { evaluateAlert } from './evaluate.ts';
 import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
-import { retryOf, subjectAgain, subjectOf } from './retry.ts';
+import { isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
 import { markIneffective, withdrawResolved } from './withdraw.ts';
 
 export type Decider = Loop & {
@@ -245,6 +245,10 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     );
     if (decided.runId !== null) onAdmitted();
     if (request.episodeId === null || decided.runId !== null) return [];
+    if (isGone(request, decided.reason, backoff)) {
+      const patch = { quiet: true, nextEvaluationAt: null, backoff: 0 } as const;
+      return [{ type: 'episode.update', id: request.episodeId, patch }];
+    }
     const retry = retryOf(decided, backoff, clock.now());
     if (retry === null && request.origin !== 'retry') return [];
     return [

@@ -48,7 +48,8 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     const { items } = await store.list('episodes', { limit: MOST_EPISODES, cursor: null, filters, since: null });
     for (const episode of items) {
       const same = episode.id === run.episodeId || episode.labels['alertname'] === alert?.labels['alertname'];
-      if (!same) continue;
+      // One that began later is another matter: this look may come late, after a halt or a stop.
+      if (!same || episode.startsAt > (run.settleUntil ?? 0)) continue;
       // Alertmanager may have it resolved without our having heard; what nobody can say counts as firing.
       const { state } = await context.sources.alert(episode.labels, episode.source);
       if (state !== 'absent') return true;

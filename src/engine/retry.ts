@@ -17,6 +17,13 @@ const BACKING_OFF: ReadonlySet<Reason> = new Set<Reason>([
   'storm',
 ]);
 
+/** Looks after which an alert that Alertmanager does not list counts as resolved: one of a pair may be a moment behind. */
+const GONE_AFTER = 4;
+
+/** Alertmanager was reached, again and again, and does not have it. */
+export const isGone = ({ wishes }: DecisionRequest, reason: Reason, backoff: number): boolean =>
+  backoff >= GONE_AFTER && reason === 'unconfirmed' && wishes.at(-1)?.present?.alert.state === 'absent';
+
 /** Null: nobody's clock brings it back. */
 export const retryOf = (
   decided: Extract<Decided, { type: 'decided' }>,

@@ -225,6 +225,8 @@ const failureWrites = (
 const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string): readonly Write[] => {
   const { plan, episodeId, now } = from;
   const writes: Write[] = [];
+  // Alertmanager alone says that it is over: then nobody may ever post that.
+  const again = cause === 'stale' || (cause === 'resolved' && detail.startsWith('unconfirmed'));
   const final = cause === 'denied' || cause === 'expired' || cause === 'cancelled';
   if (episodeId !== null && plan.manual === null) {
     writes.push({
@@ -232,7 +234,7 @@ const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string):
       id: episodeId,
       patch: final
         ? { exhausted: true, nextEvaluationAt: null }
-        : { nextEvaluationAt: cause === 'stale' ? now + DECIDE_AGAIN_MS : null },
+        : { nextEvaluationAt: again ? now + DECIDE_AGAIN_MS : null },
     });
   }
   if (cause === 'expired') {

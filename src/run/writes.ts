@@ -33,6 +33,8 @@ export type EpisodePatch = {
   readonly exhausted?: boolean;
   readonly catalogDigest?: string;
   readonly hadRun?: boolean;
+  /** It counts as resolved from now on, although nobody posted that. */
+  readonly quiet?: true;
 };
 
 export type Write =

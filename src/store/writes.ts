@@ -25,7 +25,7 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
     case 'attempt.release':
       return endAttempt(queries, write);
     case 'episode.update':
-      return updateEpisode(queries, write.id, write.patch);
+      return updateEpisode(queries, write.id, write.patch, now);
     case 'episodes.wake':
       return wakeEpisodes(queries, write);
     case 'disable':
@@ -190,13 +190,14 @@ const endAttempt = async (queries: Queries, write: Of<'attempt.end'> | Of<'attem
   for (const row of changed) await bumpVersion(queries, row.component);
 };
 
-const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch): Promise<void> => {
+const updateEpisode = async (queries: Queries, id: string, patch: EpisodePatch, now: number): Promise<void> => {
   const set: Partial<Row<'episodes'>> = {
     ...(patch.nextEvaluationAt === undefined ? {} : { next_evaluation_at: patch.nextEvaluationAt }),
     ...(patch.backoff === undefined ? {} : { backoff: patch.backoff }),
     ...(patch.exhausted === undefined ? {} : { exhausted: patch.exhausted ? 1 : 0 }),
     ...(patch.catalogDigest === undefined ? {} : { catalog_digest: patch.catalogDigest }),
     ...(patch.hadRun === undefined ? {} : { had_run: patch.hadRun ? 1 : 0 }),
+    ...(patch.quiet === undefined ? {} : { state: 'quiet', resolved_at: now }),
   };
   if (Object.keys(set).length > 0) await queries.updateTable('episodes').set(set).where('id', '=', id).execute();
 };

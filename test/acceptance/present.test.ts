@@ -129,6 +129,19 @@ describe('an alert that Alertmanager has', () => {
     },
   );
 
+  itWith('alertmanager')('C2 and that it still does not have minutes later counts as resolved, until somebody posts it anew', async () => {
+    await amends.post([FIRING]);
+    for (const wait of [31_000, 61_000, 121_000, 241_000]) await later(wait);
+    expect(await reasons(amends)).toEqual(Array.from({ length: 5 }, () => 'unconfirmed'));
+    expect(await amends.list('episodes')).toMatchObject([{ state: 'quiet' }]);
+    await later(5 * MINUTE + 1_000);
+    expect(await reasons(amends)).toHaveLength(5);
+    await fire(alertmanager, ALERT);
+    await amends.post([FIRING]);
+    expect((await reasons(amends))[0]).toBe('admitted');
+    expect(mended(ledger)).toBe(1);
+  });
+
   itWith('alertmanager')('and that has resolved there meanwhile is not acted on, although nobody told us', async () => {
     await fire(alertmanager, ALERT);
     const halted = await amends.engine.desk.halt({ by: 'ann', reason: 'looking', hard: false });
@@ -301,6 +314,10 @@ describe('a silence that comes while something waits', () => {
     await amends.settle();
     expect(await lastRun()).toMatchObject({ state: 'done', outcome: 'withdrawn', cause: 'resolved' });
     expect(mended(ledger)).toBe(0);
+    // It was a moment too early, and nobody ever posts that it resolved.
+    await fire(alertmanager, ALERT);
+    await later(31_000);
+    expect(mended(ledger)).toBe(1);
   });
 
   itWith('alertmanager')('F45 for a halt is seen when it is lifted', async () => {
