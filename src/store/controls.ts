@@ -60,12 +60,17 @@ export const bumpAllVersions = async (queries: Queries): Promise<void> => {
     .execute();
 };
 
-/** Of rules, those that hold at that time. */
-export const readDemotions = async (queries: Queries, now: number): Promise<ReadonlyMap<string, Demotion>> => {
+/** Of rules, those that hold at that time; null: at the latest that the store knows. */
+export const readDemotions = async (queries: Queries, now: number | null): Promise<ReadonlyMap<string, Demotion>> => {
   const rows = await queries
     .selectFrom('demotions')
     .selectAll()
-    .where((where) => where.or([where('until', 'is', null), where('until', '>', now)]))
+    .where((where) =>
+      where.or([
+        where('until', 'is', null),
+        where('until', '>', now ?? where.selectFrom('controls').select('highest_now').where('id', '=', 1)),
+      ]),
+    )
     .execute();
   return new Map(rows.map(({ rule, mode, until, reason, since }) => [rule, { mode, until, reason, since }]));
 };

@@ -242,7 +242,7 @@ export const readSnapshot = async (queries: Queries, { component, since }: Snaps
     attempts: attempts.map(toAttempt),
     firingTargets: targets.count,
     degraded: await degradedModes(queries),
-    demotions: await readDemotions(queries, (await controlsRow(queries)).highest_now),
+    demotions: await readDemotions(queries, null),
   };
 };
 
