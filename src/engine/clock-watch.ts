@@ -58,7 +58,9 @@ export const createClockWatch = (
   return { ...createLoop({ name: 'clock-watch', clock, everyMs: EVERY_MS, log: context.log, tick }), tick };
 };
 
-const directionOf = ({ by }: ClockJump): string => `${formatDuration(Math.abs(by))} ${by > 0 ? 'ahead' : 'back'}`;
+const SECOND_MS = 1_000;
+const directionOf = ({ by }: ClockJump): string =>
+  `${formatDuration(Math.round(Math.abs(by) / SECOND_MS) * SECOND_MS)} ${by > 0 ? 'ahead' : 'back'}`;
 
 /** One window of the caps: of the component whose first is the longest. */
 const windowOf = ({ config }: Loaded): number =>

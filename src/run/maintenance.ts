@@ -2,18 +2,32 @@
 import { Cron } from 'croner';
 import type { Maintenance } from '../rule/limits.ts';
 
-/** Reading a cron line takes longer than looking at it, and a storm looks thousands of times. */
-const read = new Map<string, Cron>();
-const MOST_READ = 1_000;
+/** A line that was read, with two openings that follow each other: between them nothing has to be looked up. */
+type Line = { readonly cron: Cron; opening: number; next: number };
 
-const cronOf = ({ schedule, timezone }: Pick<Maintenance, 'schedule' | 'timezone'>): Cron => {
+/** Looking an opening up takes up to a millisecond, and a storm looks thousands of times. */
+const lines = new Map<string, Line>();
+const MOST_LINES = 1_000;
+
+const lineOf = ({ schedule, timezone }: Pick<Maintenance, 'schedule' | 'timezone'>): Line => {
   const key = `${timezone} ${schedule}`;
-  const known = read.get(key);
+  const known = lines.get(key);
   if (known !== undefined) return known;
-  const cron = new Cron(schedule, { timezone });
-  if (read.size >= MOST_READ) read.clear();
-  read.set(key, cron);
-  return cron;
+  const line: Line = { cron: new Cron(schedule, { timezone }), opening: 0, next: 0 };
+  if (lines.size >= MOST_LINES) lines.clear();
+  lines.set(key, line);
+  return line;
+};
+
+/** The latest opening at `now` or before it. */
+const openingAt = (line: Line, now: number): number | null => {
+  if (line.opening <= now && now < line.next) return line.opening;
+  // It is looked for strictly before its bound.
+  const [found] = line.cron.previousRuns(1, new Date(now + 1));
+  if (found === undefined) return null;
+  line.opening = found.getTime();
+  line.next = line.cron.nextRun(new Date(now))?.getTime() ?? Number.POSITIVE_INFINITY;
+  return line.opening;
 };
 
 /**
@@ -26,10 +40,10 @@ export const maintenanceEnd = (
 ): { readonly until: number; readonly window: Maintenance } | null => {
   let found: { readonly until: number; readonly window: Maintenance } | null = null;
   for (const window of windows) {
-    // All openings last equally long, so the latest one ends last. It is looked for strictly before its bound.
-    const [opening] = cronOf(window).previousRuns(1, new Date(now + 1));
-    if (opening === undefined) continue;
-    const until = opening.getTime() + window.duration;
+    // All openings last equally long, so the latest one ends last.
+    const opening = openingAt(lineOf(window), now);
+    if (opening === null) continue;
+    const until = opening + window.duration;
     if (until > now && (found === null || until > found.until)) found = { until, window };
   }
   return found;
