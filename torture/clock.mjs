@@ -32,6 +32,11 @@ const life = async (random, turns) => {
       rig.targets.well(target, random.next() < 0.7);
       await rig.submit([{ labels: { alertname: 'ShopDown', component: 'shop', target }, status }]);
       await rig.settle();
+      // While the clock is suspect a human decides.
+      for (const run of await rig.store.activeRuns())
+        if (run.state === 'awaiting_approval' && random.next() < 0.7)
+          await rig.engine.desk.approve({ runId: run.id, step: null, by: 'ann', comment: '' });
+      await rig.settle();
       while (felt.length < rig.targets.felt().length) felt.push(rig.clock.monotonic());
       if (random.next() < 0.15) {
         rig.clock.jump(random.of(JUMPS));

@@ -4,7 +4,8 @@ import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { configOf, MEND, ruleOf } from './content.mjs';
 import { Broken, checked } from './expect.mjs';
-import { componentOf, COMPONENTS, createModel } from './model.ts';
+import { componentOf, COMPONENTS } from './model-given.ts';
+import { createModel } from './model.ts';
 import { openRig } from './rig.ts';
 
 export const covers = [

@@ -1,64 +1,10 @@
 // What admission is meant to do, written down a second time as simply as possible and without a look at the first: whole
 // lists are searched each time, nothing is kept that can be counted. The torment `model` compares the two.
 
-const S = 1_000;
-const M = 60 * S;
-const H = 60 * M;
+import { componentOf, COMPONENTS, H, M, newEpisode, newRun, POLICY, S } from './model-given.ts';
+import type { ComponentName, Episode, Manner, Run } from './model-given.ts';
+
 const NEVER = Number.POSITIVE_INFINITY;
-
-/** The policy of the torment's configuration. */
-const POLICY = {
-  attempts: [
-    { max: 3, per: H },
-    { max: 5, per: 24 * H },
-  ],
-  budget: [{ max: 6, per: H }],
-  afterFailure: 5 * M,
-  afterSuccess: M,
-  concurrentTotal: 2,
-  settle: 15 * M,
-  hold: 15 * M,
-  ttl: 24 * H,
-  stale: 10 * M,
-  expires: 30 * M,
-  breaker: { failures: 2, trials: [H, 4 * H] },
-  stormWindow: 5 * M,
-};
-
-/** Components by name; more than `storm` targets at once are a storm. `asks`: its rule waits for a human. */
-export const COMPONENTS = {
-  cache: { targets: ['c0', 'c1', 'c2', 'c3'], storm: 3, asks: false },
-  shop: { targets: ['s0', 's1', 's2', 's3'], storm: 3, asks: true },
-} as const;
-export type ComponentName = keyof typeof COMPONENTS;
-export const componentOf = (target: string): ComponentName => (target.startsWith('c') ? 'cache' : 'shop');
-
-type Episode = {
-  readonly target: string;
-  state: 'firing' | 'quiet' | 'closed';
-  readonly openedAt: number;
-  startsAt: number;
-  lastFiring: number;
-  resolvedAt: number | null;
-  next: number | null;
-  backoff: number;
-  exhausted: boolean;
-};
-type Run = {
-  readonly target: string;
-  readonly episode: Episode | null;
-  readonly createdAt: number;
-  state: 'awaiting_approval' | 'queued' | 'held' | 'lost' | 'done';
-  outcome: string | null;
-  cause: string | null;
-  notBefore: number;
-  releasedAt: number;
-  endedAt: number | null;
-  settleUntil: number | null;
-  recoveries: number;
-  givenBack: boolean;
-};
-
 export type Decision = readonly [origin: 'delivery' | 'retry' | 'manual', target: string, reason: string];
 
 export const createModel = (start: number) => {
@@ -71,7 +17,7 @@ export const createModel = (start: number) => {
   const runs: Run[] = [];
   const decisions: Decision[] = [];
   const effects: string[] = [];
-  const manners = new Map<string, 'well' | 'refuses' | 'breaks' | 'holds'>();
+  const manners = new Map<string, Manner>();
   const sick = new Set<string>();
 
   /** How long ago, without the time in which everything stood still. */
@@ -92,8 +38,7 @@ export const createModel = (start: number) => {
 
   const restEnd = (component: ComponentName): number => {
     const last = byEnd(mine(component)).at(-1);
-    if (last === undefined) return 0;
-    return (last.endedAt ?? 0) + (failed(last) ? POLICY.afterFailure : POLICY.afterSuccess);
+    return last === undefined ? 0 : (last.endedAt ?? 0) + (failed(last) ? POLICY.afterFailure : POLICY.afterSuccess);
   };
   /** When there is room again in every window; 0: there is. */
   const roomAt = (list: readonly Run[], limits: typeof POLICY.attempts): number => {
@@ -105,20 +50,16 @@ export const createModel = (start: number) => {
     return at;
   };
   const trialAt = (component: ComponentName): number => {
-    let failures = 0;
-    for (const run of byEnd(mine(component)).toReversed()) {
-      if (!failed(run)) break;
-      failures += 1;
-    }
+    const newest = byEnd(mine(component)).toReversed();
+    const well = newest.findIndex((run) => !failed(run));
+    const failures = well === -1 ? newest.length : well;
     const { failures: most, trials } = POLICY.breaker;
     if (failures < most) return 0;
-    return (byEnd(mine(component)).at(-1)?.endedAt ?? 0) + (trials[Math.min(failures - most, trials.length - 1)] ?? 0);
+    return (newest[0]?.endedAt ?? 0) + (trials[Math.min(failures - most, trials.length - 1)] ?? 0);
   };
   const storms = (component: ComponentName): boolean => {
-    const lately = episodes.filter(
-      (one) => componentOf(one.target) === component && one.openedAt >= now - POLICY.stormWindow,
-    );
-    return new Set(lately.map((one) => one.target)).size >= COMPONENTS[component].storm;
+    const lately = episodes.filter((one) => one.openedAt >= now - POLICY.stormWindow).map((one) => one.target);
+    return new Set(lately.filter((target) => componentOf(target) === component)).size >= COMPONENTS[component].storm;
   };
   const crowded = (self: Run | null, component: ComponentName): boolean => {
     const others = active().filter((run) => run !== self && run.state !== 'awaiting_approval');
@@ -138,10 +79,9 @@ export const createModel = (start: number) => {
     if (stuck || active().some((run) => run.target === target)) return ['busy', now + 10 * S];
     if (!asks && crowded(null, component)) return ['concurrency', now + 10 * S];
     if (!asks && restEnd(component) > now) return ['cooldown', restEnd(component)];
-    if (roomAt(mine(component), POLICY.attempts) > now)
-      return ['attempts_used_up', roomAt(mine(component), POLICY.attempts)];
-    if (roomAt(runs, POLICY.budget) > now) return ['budget', roomAt(runs, POLICY.budget)];
-    return null;
+    const [room, budget] = [roomAt(mine(component), POLICY.attempts), roomAt(runs, POLICY.budget)];
+    if (room > now) return ['attempts_used_up', room];
+    return budget > now ? ['budget', budget] : null;
   };
 
   const ask = (target: string, episode: Episode | null, origin: Decision[0]): void => {
@@ -150,20 +90,7 @@ export const createModel = (start: number) => {
     const refused = refusal(target, episode === null, asks);
     decisions.push([origin, target, refused?.[0] ?? (asks ? 'awaiting_approval' : 'admitted')]);
     if (refused === null) {
-      runs.push({
-        target,
-        episode,
-        createdAt: now,
-        state: asks ? 'awaiting_approval' : 'queued',
-        outcome: null,
-        cause: null,
-        notBefore: now,
-        releasedAt: now,
-        endedAt: null,
-        settleUntil: null,
-        recoveries: 0,
-        givenBack: false,
-      });
+      runs.push(newRun(target, episode, now, asks));
       if (episode !== null) Object.assign(episode, { next: null, backoff: 0 });
       return;
     }
@@ -183,11 +110,8 @@ export const createModel = (start: number) => {
   const judge = (run: Run): void => {
     if (run.episode === null) return;
     const component = componentOf(run.target);
-    const over =
-      run.outcome === 'stuck' ||
-      run.cause === 'ineffective' ||
-      roomAt(mine(component), POLICY.attempts) > now ||
-      trialAt(component) > now;
+    const spent = roomAt(mine(component), POLICY.attempts) > now || trialAt(component) > now;
+    const over = spent || run.outcome === 'stuck' || run.cause === 'ineffective';
     Object.assign(run.episode, over ? { exhausted: true, next: null } : { next: now, backoff: 0 });
   };
   const finish = (run: Run, outcome: string, cause: string): void => {
@@ -222,9 +146,8 @@ export const createModel = (start: number) => {
     }
     for (const run of runs.filter((one) => one.state === 'queued' && one.notBefore <= now)) {
       const component = componentOf(run.target);
-      const manual = run.episode === null;
-      if (isDisabled(component) || age(run.releasedAt) > POLICY.stale || (!manual && storms(component)))
-        withdraw(run, 'stale');
+      const stormy = run.episode !== null && storms(component);
+      if (isDisabled(component) || age(run.releasedAt) > POLICY.stale || stormy) withdraw(run, 'stale');
       else if (crowded(run, component)) run.notBefore = now + S;
       else act(run);
     }
@@ -238,61 +161,48 @@ export const createModel = (start: number) => {
   };
   const resolve = (episode: Episode): void => {
     Object.assign(episode, { state: 'quiet', resolvedAt: now });
-    for (const run of active())
-      if (run.episode === episode && (run.state === 'awaiting_approval' || run.state === 'queued'))
-        withdraw(run, 'resolved');
+    const waiting = active().filter((run) => run.state === 'awaiting_approval' || run.state === 'queued');
+    for (const run of waiting) if (run.episode === episode) withdraw(run, 'resolved');
   };
   const tidy = (): void => {
     if (halted !== null) return;
     for (const run of runs)
       if (run.state === 'awaiting_approval' && age(run.createdAt) >= POLICY.expires) withdraw(run, 'expired');
-    for (const run of runs) {
-      if (run.settleUntil === null || run.settleUntil > now) continue;
+    for (const run of runs.filter((one) => one.settleUntil !== null && one.settleUntil <= now))
       if (run.episode?.state === 'firing') ineffective(run);
       else run.settleUntil = null;
-    }
     for (const one of episodes) {
       if (one.state === 'quiet' && (one.resolvedAt ?? 0) <= now - POLICY.hold) one.state = 'closed';
       else if (one.state === 'firing' && one.lastFiring <= now - POLICY.ttl) resolve(one);
     }
   };
+  const wake = (list: readonly Episode[]): void => {
+    for (const one of list) if (one.state === 'firing' && one.next === NEVER && !one.exhausted) one.next = now;
+  };
   const current = (target: string): Episode | undefined => {
-    const found = episodes.findLast((one) => one.target === target && one.state !== 'closed');
-    if (found?.state === 'quiet' && now - (found.resolvedAt ?? 0) >= POLICY.hold) found.state = 'closed';
-    return found?.state === 'closed' ? undefined : found;
+    for (const one of episodes)
+      if (one.target === target && one.state === 'quiet' && now - (one.resolvedAt ?? 0) >= POLICY.hold)
+        one.state = 'closed';
+    return episodes.find((one) => one.target === target && one.state !== 'closed');
   };
 
   return {
     decisions,
     effects,
     runs,
-    now: () => now,
     halted: () => halted !== null,
     /** Something waits that has waited through a halt before: only the last one is left out of its age. */
     waitedThrough: () => active().some((run) => halts.some(([, to]) => to > run.releasedAt)),
     held: () => runs.filter((run) => run.state === 'held').map((run) => run.target),
     asking: () => runs.filter((run) => run.state === 'awaiting_approval').map((run) => run.target),
     isDisabled,
-    startsAt: (target: string) => {
-      const found = current(target);
-      return found?.state === 'firing' ? found.startsAt : now;
-    },
+    startsAt: (target: string) => (current(target)?.state === 'firing' ? (current(target)?.startsAt ?? now) : now),
     fire(target: string): void {
       let episode = current(target);
       const settling = runs.filter((run) => run.target === target && run.settleUntil !== null);
       const repeated = episode?.state === 'firing';
       if (episode === undefined) {
-        episode = {
-          target,
-          state: 'firing',
-          openedAt: now,
-          startsAt: now,
-          lastFiring: now,
-          resolvedAt: null,
-          next: null,
-          backoff: 0,
-          exhausted: false,
-        };
+        episode = newEpisode(target, now);
         episodes.push(episode);
       } else if (!repeated) Object.assign(episode, { state: 'firing', startsAt: now, resolvedAt: null });
       episode.lastFiring = now;
@@ -306,46 +216,36 @@ export const createModel = (start: number) => {
       decisions.push(['delivery', target, 'resolved']);
       if (episode?.state === 'firing') resolve(episode);
     },
-    manner: (target: string, manner: 'well' | 'refuses' | 'breaks' | 'holds') => void manners.set(target, manner),
+    manner: (target: string, manner: Manner) => void manners.set(target, manner),
     well: (target: string, yes: boolean) => void (yes ? sick.delete(target) : sick.add(target)),
     release(target: string, good: boolean): void {
-      const run = runs.find((one) => one.target === target && one.state === 'held');
-      if (run === undefined) return;
-      if (good) verify(run);
-      else finish(run, 'unresolved', 'step_failed');
+      for (const run of runs.filter((one) => one.target === target && one.state === 'held'))
+        if (good) verify(run);
+        else finish(run, 'unresolved', 'step_failed');
     },
     answer(target: string, yes: boolean): void {
       const run = runs.find((one) => one.target === target && one.state === 'awaiting_approval');
       if (run === undefined || age(run.createdAt) >= POLICY.expires) return;
       if (!yes) return withdraw(run, 'denied');
-      const notBefore = Math.max(now, restEnd(componentOf(target)));
-      Object.assign(run, { state: 'queued', releasedAt: now, notBefore });
+      Object.assign(run, { state: 'queued', releasedAt: now, notBefore: Math.max(now, restEnd(componentOf(target))) });
     },
     recover: (target: string) => ask(target, null, 'manual'),
     halt: () => void (halted = now),
     resume(): void {
       halts.push([halted ?? now, now]);
       halted = null;
-      for (const one of episodes) if (one.state === 'firing' && one.next === NEVER && !one.exhausted) one.next = now;
+      wake(episodes);
     },
     disable: (component: ComponentName, ms: number) => void disabled.set(component, now + ms),
     enable(component: ComponentName): void {
       disabled.delete(component);
-      for (const one of episodes)
-        if (one.state === 'firing' && one.next === NEVER && !one.exhausted && componentOf(one.target) === component)
-          one.next = now;
+      wake(episodes.filter((one) => componentOf(one.target) === component));
     },
     advance: (ms: number) => void (now += ms),
-    crash: () => {
-      for (const run of runs) if (run.state === 'held') run.state = 'lost';
-    },
+    crash: () => runs.filter((run) => run.state === 'held').forEach((run) => void (run.state = 'lost')),
     /** What the loops do until nothing moves. */
     settle(): void {
-      for (let round = 0; round < 2; round += 1) {
-        decideDue();
-        work();
-        tidy();
-      }
+      for (const loop of [decideDue, work, tidy, decideDue, work, tidy]) loop();
     },
   };
 };

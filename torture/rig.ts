@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { createSpawner } from '../src/actions/spawner.ts';
 import type { Clock } from '../src/base/clock.ts';
-import { systemClock } from '../src/base/clock.ts';
+import { createSteadyClock, systemClock } from '../src/base/clock.ts';
 import { ActionError } from '../src/base/failure.ts';
 import type { FailureKind } from '../src/base/failure.ts';
 import { createIds } from '../src/base/ids.ts';
@@ -19,6 +19,7 @@ import { createEmergencyJournal } from '../src/engine/emergency.ts';
 import { createEngine } from '../src/engine/engine.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { createHaltFile } from '../src/engine/halt-file.ts';
+import { createClockWatch } from '../src/engine/clock-watch.ts';
 import { createJanitor } from '../src/engine/janitor.ts';
 import type { Action } from '../src/port/action.ts';
 import type { Fact } from '../src/port/fact.ts';
@@ -190,6 +191,8 @@ export type Rig = {
   store: Store;
   engine: Engine;
   janitor: { tick(): Promise<void> };
+  /** Told of a jump, it writes it down. */
+  clockWatch: { tick(): Promise<void> };
   /** True when it was acknowledged. */
   submit(alerts: readonly AlertGiven[]): Promise<boolean>;
   /** Decides, runs, tidies, until nothing moves but what targets hold. */
@@ -232,8 +235,16 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   const haltFile = join(folder, 'halt');
   const data = join(folder, 'data');
   let dead: { now: boolean } = { now: false };
-  const open = async (): Promise<Pick<Rig, 'store' | 'engine' | 'janitor'>> => {
-    const real = await openSqliteStore({ folder: data, clock, ids, log, owner: 'torture', acceptEmptyHistory: false });
+  const open = async (): Promise<Pick<Rig, 'store' | 'engine' | 'janitor' | 'clockWatch'>> => {
+    const steady = createSteadyClock(clock);
+    const real = await openSqliteStore({
+      folder: data,
+      clock: steady,
+      ids,
+      log,
+      owner: 'torture',
+      acceptEmptyHistory: false,
+    });
     const mine = { now: false };
     dead = mine;
     const counted = new Proxy(real, {
@@ -251,9 +262,11 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       },
     });
     const store = given.aroundStore === undefined ? counted : given.aroundStore(counted);
+    steady.resumeFrom((await store.controls()).now);
     const context: EngineContext = {
       store,
-      clock,
+      clock: steady,
+      jumps: steady,
       ids,
       log,
       redactor,
@@ -261,7 +274,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       facts,
       notifiers,
       spawner,
-      sources: createSources(() => loaded.config, { clock, redactor }),
+      sources: createSources(() => loaded.config, { clock: steady, redactor }),
       telemetry: silent,
       halt: createHaltFile(haltFile),
       emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
@@ -269,7 +282,8 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       owner: 'torture',
       loaded: () => loaded,
     };
-    return { store, engine: createEngine(context), janitor: createJanitor(context) };
+    const engine = createEngine(context);
+    return { store, engine, janitor: createJanitor(context), clockWatch: createClockWatch(context, engine.runner) };
   };
 
   /** Works until every run that is under way waits for a target that holds it. */
@@ -298,6 +312,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
     async settle() {
       const { engine } = rig;
       for (let round = 0; round < 2; round += 1) {
+        await rig.clockWatch.tick();
         await engine.decider.tick();
         await work();
         await rig.janitor.tick();

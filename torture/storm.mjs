@@ -38,7 +38,7 @@ const served = async (targets, recovery, work) => {
         count,
         all: (text) => database.prepare(text).all(),
         atRest: (alerts) =>
-          until('a decision about every alert', 120_000, async () => {
+          until('a decision about every alert', 300_000, async () => {
             const done = count(`select count(*) from decisions where origin = 'delivery'`) >= alerts;
             return done && count(`select count(*) from runs where state <> 'done'`) === 0;
           }),
