@@ -33,7 +33,12 @@ const openCauses = async ({ store }: EngineContext): Promise<readonly InboxRow[]
   const found: InboxRow[] = [];
   let cursor: string | null = null;
   do {
-    const page: Page<InboxRow> = await store.list('inbox', { limit: PAGE, cursor, filters: { status: 'open' }, since: null });
+    const page: Page<InboxRow> = await store.list('inbox', {
+      limit: PAGE,
+      cursor,
+      filters: { status: 'open' },
+      since: null,
+    });
     found.push(...page.items.filter((entry) => causeOf(entry.dedup) !== null));
     cursor = page.next;
   } while (cursor !== null);

@@ -12,7 +12,7 @@ import type { BreakerState } from '../run/breaker.ts';
 import { breakerState } from '../run/breaker.ts';
 
 type WindowFigures = { readonly window: number; readonly used: number; readonly limit: number };
-export type BreakerFigures = BreakerState & { readonly strategy: string };
+type BreakerFigures = BreakerState & { readonly strategy: string };
 
 export type ComponentFigures = {
   readonly name: string;

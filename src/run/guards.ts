@@ -338,7 +338,7 @@ function checkStorm({ plan, history, present, moment }: GuardInput): Omit<Verdic
 }
 
 /** Where each target has caps of its own, only its attempts count; the fleet's are counted besides. */
-export const counted = (plan: Plan, history: Pick<History, 'attempts'>): readonly Attempt[] =>
+const counted = (plan: Plan, history: Pick<History, 'attempts'>): readonly Attempt[] =>
   plan.policy.fleet === null
     ? history.attempts
     : history.attempts.filter((attempt) => attempt.target === plan.target.name);
