@@ -95,7 +95,7 @@ describe('alerts over time', () => {
     expect(await amends.list('episodes')).toHaveLength(1);
     expect((await amends.list('inbox')).filter(({ kind }) => kind === 'escalation')).toHaveLength(1);
     expect((await amends.list('outbox')).filter(({ topic }) => topic === 'escalation')).toHaveLength(1);
-  }, 120_000);
+  }, 300_000);
 
   it('F37: two rules whose runs raise each other\'s alerts end within their caps', async () => {
     await begin({ left: runbook(`  - id: mend\n    ${call('/left')}\n    idempotent: true`), right: runbook(`  - id: mend\n    ${call('/right')}\n    idempotent: true`) }, [ruleFor('left', 'Left', 'shop/left'), ruleFor('right', 'Right', 'shop/right')], { recovery: ', attempts: [ { max: 3, per: 1h } ]' });
