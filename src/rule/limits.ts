@@ -56,7 +56,12 @@ export type Storm = {
 };
 
 /** `schedule` is a cron line in `timezone` at which a window of `duration` opens. */
-export type Maintenance = { readonly schedule: string; readonly timezone: string; readonly duration: number; readonly reason: string };
+export type Maintenance = {
+  readonly schedule: string;
+  readonly timezone: string;
+  readonly duration: number;
+  readonly reason: string;
+};
 
 /** What a rule's `limits` may tighten. */
 export type RuleLimits = { readonly attempts: readonly Limit[]; readonly cooldownAfterFailure: number | null };

@@ -166,7 +166,7 @@ const CHECKS: readonly Guard[] = [
         : pass({ state });
     },
   },
-  { name: 'storm', moments: BOTH, skipManual: true, check: checkStorm },
+  { name: 'storm', moments: BOTH, check: checkStorm },
   {
     name: 'unhealthy',
     moments: ALWAYS,
@@ -330,8 +330,11 @@ function checkStorm({ plan, history, present, moment }: GuardInput): Omit<Verdic
       { ...inputs, storm: 'truncated' },
       null,
     );
-  const gathered = (firstAt ?? history.now) + storm.gather;
-  if (moment === 'admission' && plan.inventorySize > SMALL_INVENTORY && gathered > history.now) {
+  // Nothing began lately: what is asked about is older than the window, and whatever came with it has come.
+  const gathered = firstAt === null ? history.now : firstAt + storm.gather;
+  // A human who names the target knows whether it is one or many.
+  const watches = moment === 'admission' && plan.manual === null && plan.inventorySize > SMALL_INVENTORY;
+  if (watches && gathered > history.now) {
     return refuse('gathering: is this one target, or many?', { ...inputs, storm: 'gathering' }, gathered);
   }
   return pass(inputs);
