@@ -73,7 +73,7 @@ export const createModel = (start: number) => {
     if (isDisabled(component)) return ['disabled', disabled.get(component) ?? 0];
     const settling = runs.find((run) => run.target === target && (run.settleUntil ?? 0) > now);
     if (!manual && settling !== undefined) return ['settling', settling.settleUntil ?? 0];
-    if (!manual && storms(component)) return ['storm', 0];
+    if (storms(component)) return ['storm', 0];
     if (trialAt(component) > now) return ['breaker_open', trialAt(component)];
     const stuck = runs.some((run) => run.target === target && run.outcome === 'stuck');
     if (stuck || active().some((run) => run.target === target)) return ['busy', now + 10 * S];
@@ -146,8 +146,7 @@ export const createModel = (start: number) => {
     }
     for (const run of runs.filter((one) => one.state === 'queued' && one.notBefore <= now)) {
       const component = componentOf(run.target);
-      const stormy = run.episode !== null && storms(component);
-      if (isDisabled(component) || age(run.releasedAt) > POLICY.stale || stormy) withdraw(run, 'stale');
+      if (isDisabled(component) || age(run.releasedAt) > POLICY.stale || storms(component)) withdraw(run, 'stale');
       else if (crowded(run, component)) run.notBefore = now + S;
       else act(run);
     }
