@@ -129,18 +129,21 @@ describe('an alert that Alertmanager has', () => {
     },
   );
 
-  itWith('alertmanager')('C2 and that it still does not have minutes later counts as resolved, until somebody posts it anew', async () => {
-    await amends.post([FIRING]);
-    for (const wait of [31_000, 61_000, 121_000, 241_000]) await later(wait);
-    expect(await reasons(amends)).toEqual(Array.from({ length: 5 }, () => 'unconfirmed'));
-    expect(await amends.list('episodes')).toMatchObject([{ state: 'quiet' }]);
-    await later(5 * MINUTE + 1_000);
-    expect(await reasons(amends)).toHaveLength(5);
-    await fire(alertmanager, ALERT);
-    await amends.post([FIRING]);
-    expect((await reasons(amends))[0]).toBe('admitted');
-    expect(mended(ledger)).toBe(1);
-  });
+  itWith('alertmanager')(
+    'C2 and that it still does not have minutes later counts as resolved, until somebody posts it anew',
+    async () => {
+      await amends.post([FIRING]);
+      for (const wait of [31_000, 61_000, 121_000, 241_000]) await later(wait);
+      expect(await reasons(amends)).toEqual(Array.from({ length: 5 }, () => 'unconfirmed'));
+      expect(await amends.list('episodes')).toMatchObject([{ state: 'quiet' }]);
+      await later(5 * MINUTE + 1_000);
+      expect(await reasons(amends)).toHaveLength(5);
+      await fire(alertmanager, ALERT);
+      await amends.post([FIRING]);
+      expect((await reasons(amends))[0]).toBe('admitted');
+      expect(mended(ledger)).toBe(1);
+    },
+  );
 
   itWith('alertmanager')('and that has resolved there meanwhile is not acted on, although nobody told us', async () => {
     await fire(alertmanager, ALERT);
