@@ -79,7 +79,7 @@ const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
   settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
 
 const GRACE_FOR_ANSWERS_MS = 2_000;
-const RESERVE_AFTER_MS = 10_000;
+const RESERVE_AFTER_MS = 60_000;
 
 export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
   const clock = createSteadyClock(overrides.clock ?? systemClock);

@@ -49,7 +49,10 @@ export const createEngine = (context: EngineContext): Engine => {
     decider.wake();
     outbox.wake();
   });
-  const decider = createDecider(context, () => runner.wake());
+  const decider = createDecider(context, () => {
+    runner.wake();
+    outbox.wake();
+  });
   const janitor = createJanitor(context);
   const outbox = createOutbox(context);
   const prober = createProber(context);

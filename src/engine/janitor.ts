@@ -8,7 +8,8 @@ import { createLoop } from './loop.ts';
 import { lookAtQuestions } from './questions.ts';
 import { declareIneffective, withdrawResolved } from './withdraw.ts';
 
-const EVERY_MS = 1_000;
+/** Nothing it looks after is a matter of a second, and each look costs a transaction. */
+const EVERY_MS = 3_000;
 /** A source that does not answer is asked in vain for its whole time. */
 const CAUSES_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;

@@ -7,7 +7,8 @@ import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 
-const EVERY_MS = 1_000;
+/** It is woken by what there is to tell; this is for what was put off. */
+const EVERY_MS = 3_000;
 const BATCH = 50;
 const TRY_MS = 10_000;
 const FIRST_RETRY_MS = 2_000;
