@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   prometheus prometheus-alertmanager # metrics, alerts, promtool
   redis-server
-  openssh-server
+  openssh-server openssl
   podman runc busybox-static # a container engine with a Docker-compatible socket, and an image made without a registry
   faketime                   # clock jumps
   procps util-linux          # ps, prlimit, setpriv
