@@ -72,11 +72,11 @@ guide: Look at the shop.
       config,
       `
 version: 1
-recovery: { mode: auto, cooldown: { after_failure: 0s, after_success: 0s }, resolve_hold: 0s, storm: { window: 1s } }
+recovery: { mode: auto, cooldown: { after_failure: 0s, after_success: 0s }, resolve_hold: 0s, storm: { min: 5 } }
 components:
   shop:
     connect: { url: "${ledger.url}" }
-    inventory: { static: [one, two, three, four] }
+    inventory: { static: [one, two, three, four, five] }
     allow: { actions: ["http.*"] }
     ${component}
 allow: { hosts: ["${ledger.host}"] }
