@@ -12,7 +12,7 @@ import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
-import { markIneffective, withdrawResolved } from './withdraw.ts';
+import { contradicted, markIneffective, withdrawResolved } from './withdraw.ts';
 
 export type Decider = Loop & {
   tick(): Promise<void>;
@@ -118,7 +118,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
         if (!acts) continue;
         await flush();
         for (const act of after) await act();
-        settling = await store.settlingRuns();
+        if (after.length > 0) settling = await store.settlingRuns();
       }
     }
     await flush();
@@ -138,8 +138,9 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     const after: Array<() => Promise<void>> = [];
     for (const { entry, received } of items) {
       evaluated.push(await evaluateEntry({ letter, entry, received, episodes, looked, after }));
-      if (entry.valid && entry.alert.status === 'firing' && settling.length > 0)
-        after.push(() => markIneffective(context, settling, entry.alert, received.episodeId));
+      if (!entry.valid || entry.alert.status !== 'firing') continue;
+      const wrong = contradicted(context, settling, entry.alert, received.episodeId);
+      if (wrong.length > 0) after.push(() => markIneffective(context, wrong, entry.alert, received.episodeId));
     }
     // A delivery's decisions are admitted by priority, then by rule name.
     const ordered = evaluated.toSorted(

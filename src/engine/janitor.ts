@@ -1,6 +1,6 @@
 // What time does by itself: questions are brought up again and expire, verified runs settle, quiet episodes close, old
 // records go.
-import type { RunRow } from '../port/store.ts';
+import type { SettlingRun } from '../port/store.ts';
 import { closeWhatIsOver } from './causes.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
@@ -36,21 +36,21 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
   const lookAtSettling = async (): Promise<void> => {
     const now = clock.now();
     for (const run of await store.settlingRuns()) {
-      if ((run.settleUntil ?? 0) > now) continue;
+      if (run.settleUntil > now) continue;
       if (await stillFires(run))
         await declareIneffective(context, run, 'the alert did not go quiet while the run was settling', () => true);
       else await store.endSettling(run.id);
     }
   };
 
-  const stillFires = async (run: RunRow): Promise<boolean> => {
+  const stillFires = async (run: SettlingRun): Promise<boolean> => {
     const alert = (await store.run(run.id))?.plan.alert ?? null;
     const filters = { state: 'firing', kind: run.kind, target: run.target };
     const { items } = await store.list('episodes', { limit: MOST_EPISODES, cursor: null, filters, since: null });
     for (const episode of items) {
       const same = episode.id === run.episodeId || episode.labels['alertname'] === alert?.labels['alertname'];
       // One that began later is another matter: this look may come late, after a halt or a stop.
-      if (!same || episode.startsAt > (run.settleUntil ?? 0)) continue;
+      if (!same || episode.startsAt > run.settleUntil) continue;
       // Alertmanager may have it resolved without our having heard; what nobody can say counts as firing.
       const { state } = await context.sources.alert(episode.labels, episode.source);
       if (state !== 'absent') return true;

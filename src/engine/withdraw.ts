@@ -8,7 +8,7 @@ import type { Outcome, OutcomeCause, RunEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
 import { apply, mutated } from '../run/state.ts';
-import type { RunRow, RunView } from '../port/store.ts';
+import type { RunView, SettlingRun } from '../port/store.ts';
 import type { EngineContext, Loaded } from './context.ts';
 import { remember } from './intake.ts';
 import type { Addition } from './record.ts';
@@ -74,28 +74,38 @@ const stopAsking = (view: RunView, state: RunState): Addition => ({
   ],
 });
 
-/** A firing entry that began after a verification, on the same target and of the same alert, while the run settles. */
+/** The settling runs that this firing entry contradicts: it began after their verification, on the same target. */
+export const contradicted = (
+  context: EngineContext,
+  settling: readonly SettlingRun[],
+  alert: Alert,
+  episodeId: string | null,
+): readonly SettlingRun[] => {
+  const began = settling.filter((run) => alert.startsAt > run.verifiedAt && alert.startsAt <= run.settleUntil);
+  if (began.length === 0) return [];
+  const selection = selectorOf(context.loaded())(alert.labels);
+  return began.filter(
+    (run) =>
+      isOf(run, episodeId) ||
+      (selection.found && selection.component.kind === run.kind && selection.target.name === run.target),
+  );
+};
+
+const isOf = (run: SettlingRun, episodeId: string | null): boolean =>
+  run.episodeId !== null && run.episodeId === episodeId;
+
 export const markIneffective = async (
   context: EngineContext,
-  settling: readonly RunRow[],
+  runs: readonly SettlingRun[],
   alert: Alert,
   episodeId: string | null,
 ): Promise<void> => {
-  const selection = selectorOf(context.loaded())(alert.labels);
-  for (const run of settling) {
-    const sameEpisode = run.episodeId !== null && run.episodeId === episodeId;
-    const sameTarget = selection.found && selection.component.kind === run.kind && selection.target.name === run.target;
-    if (
-      alert.startsAt <= (run.verifiedAt ?? 0) ||
-      alert.startsAt > (run.settleUntil ?? 0) ||
-      !(sameEpisode || sameTarget)
-    )
-      continue;
+  for (const run of runs) {
     await declareIneffective(
       context,
       run,
       'the alert fired again while the run was settling',
-      (plan) => sameEpisode || plan.alert?.labels['alertname'] === alert.labels['alertname'],
+      (plan) => isOf(run, episodeId) || plan.alert?.labels['alertname'] === alert.labels['alertname'],
     );
   }
 };
@@ -114,7 +124,7 @@ const standingOf = async ({ store, clock }: EngineContext, rule: string | null):
 
 export const declareIneffective = async (
   context: EngineContext,
-  run: RunRow,
+  run: SettlingRun,
   why: string,
   applies: (plan: Plan) => boolean,
 ): Promise<void> => {

@@ -208,6 +208,12 @@ export type RunRow = {
   readonly fence: number;
 };
 
+/** A verified run that is watched until its alert has stayed quiet for its hold. Times in milliseconds. */
+export type SettlingRun = Pick<RunRow, 'id' | 'component' | 'kind' | 'target' | 'strategy' | 'rule' | 'episodeId'> & {
+  readonly verifiedAt: number;
+  readonly settleUntil: number;
+};
+
 /** What the fold of the events says, kept beside them for queries. */
 export type Projection = Pick<
   RunRow,
@@ -393,8 +399,8 @@ export type Store = {
     id: string,
   ): Promise<{ readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] } | null>;
   activeRuns(): Promise<readonly RunRow[]>;
-  /** Runs with `settleUntil` set, done and resolved. */
-  settlingRuns(): Promise<readonly RunRow[]>;
+  /** Done and resolved, and still watched. */
+  settlingRuns(): Promise<readonly SettlingRun[]>;
   /** A verified run is watched no longer. */
   endSettling(runId: string): Promise<void>;
   attempts(query: {

@@ -1,7 +1,7 @@
 // From rows to what the port speaks of.
 import type { JsonObject } from '../base/json.ts';
 import type { Labels } from '../alert/alert.ts';
-import type { AlertRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow } from '../port/store.ts';
+import type { AlertRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow, SettlingRun } from '../port/store.ts';
 import type { RunEvent, StoredEvent } from '../run/events.ts';
 import type { ActiveRun, Attempt, Disabled, Ledger } from '../run/history.ts';
 import type { Row } from './tables.ts';
@@ -95,6 +95,23 @@ export const toActiveRun = (
   kind: row.kind,
   target: row.target,
   episodeId: row.episode_id,
+});
+
+export const toSettlingRun = (
+  row: Pick<
+    Row<'runs'>,
+    'id' | 'component' | 'kind' | 'target' | 'strategy' | 'rule' | 'episode_id' | 'verified_at' | 'settle_until'
+  >,
+): SettlingRun => ({
+  id: row.id,
+  component: row.component,
+  kind: row.kind,
+  target: row.target,
+  strategy: row.strategy,
+  rule: row.rule,
+  episodeId: row.episode_id,
+  verifiedAt: row.verified_at ?? 0,
+  settleUntil: row.settle_until ?? 0,
 });
 
 export const toStoredEvent = (row: Pick<Row<'run_events'>, 'seq' | 'at' | 'event'>): StoredEvent => ({

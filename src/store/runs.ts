@@ -1,12 +1,12 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
 import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
-import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView } from '../port/store.ts';
+import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView, SettlingRun } from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { bumpVersion, controlsRow } from './controls.ts';
 import { readHistory, settling } from './history.ts';
-import { toRunRow, toStoredEvent } from './rows.ts';
+import { toRunRow, toSettlingRun, toStoredEvent } from './rows.ts';
 import type { Queries, Row } from './tables.ts';
 import { appendEvents, applyWrites } from './writes.ts';
 
@@ -183,10 +183,16 @@ export const readActiveRuns = async (queries: Queries): Promise<readonly RunRow[
     toRunRow,
   );
 
-export const readSettlingRuns = async (queries: Queries): Promise<readonly RunRow[]> =>
-  (await queries.selectFrom('runs').selectAll().where(settling).orderBy('created_at').orderBy('id').execute()).map(
-    toRunRow,
-  );
+export const readSettlingRuns = async (queries: Queries): Promise<readonly SettlingRun[]> =>
+  (
+    await queries
+      .selectFrom('runs')
+      .select(['id', 'component', 'kind', 'target', 'strategy', 'rule', 'episode_id', 'verified_at', 'settle_until'])
+      .where(settling)
+      .orderBy('created_at')
+      .orderBy('id')
+      .execute()
+  ).map(toSettlingRun);
 
 export const endSettling = async (queries: Queries, runId: string): Promise<void> => {
   await queries.updateTable('runs').set({ settle_ended: 1 }).where('id', '=', runId).execute();
