@@ -91,7 +91,7 @@ const CHECKS: readonly Guard[] = [
   },
   {
     name: 'maintenance',
-    moments: BOTH,
+    moments: ALWAYS,
     check({ plan, history }) {
       const found = maintenanceEnd(plan.policy.maintenance, history.now);
       if (found === null) return pass();

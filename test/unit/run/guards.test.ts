@@ -17,7 +17,7 @@ const past = (said: Partial<History>): Partial<GuardInput> => ({ history: histor
 const present = (said: Partial<Present>): Partial<GuardInput> => ({ present: { ...NOT_ASKED, ...said } });
 const alert = (state: Present['alert']['state']) => present({ alert: { state, detail: '' } });
 const health = (state: Present['health']['state']) => present({ health: { state, value: null, detail: '' } });
-const HALT = { on: true, by: 'ann', reason: 'migration', at: NOW - HOUR, until: null, hard: false };
+const HALT = { on: true, by: 'ann', reason: 'migration', at: NOW - HOUR, until: null, hard: false, past: [] };
 const OFF = { by: 'ann', reason: 'migration', until: NOW + HOUR };
 const NOON = { schedule: '0 12 * * *', timezone: 'UTC', duration: HOUR, reason: '' };
 const failures = (count: number, lastEndedAt: number) =>
@@ -50,6 +50,11 @@ const CASES: Readonly<Record<GuardName, readonly Case[]>> = {
     [
       'I7 within a window, as it is about to start',
       { plan: planOf({ policy: policyOf({ maintenance: [NOON] }) }), moment: 'start' },
+      { until: NOW + HOUR },
+    ],
+    [
+      'I7 it opened while a run was under way: no further step',
+      { plan: planOf({ policy: policyOf({ maintenance: [NOON] }) }), moment: 'step' },
       { until: NOW + HOUR },
     ],
     [
@@ -386,7 +391,7 @@ describe('all of them', () => {
         'concurrency',
       ],
     ],
-    ['step', ['halted', 'disabled', 'silenced', 'unconfirmed', 'unhealthy']],
+    ['step', ['halted', 'disabled', 'maintenance', 'silenced', 'unconfirmed', 'unhealthy']],
   ] as const)('ask again at a %s what may have changed since', (moment, guards) => {
     expect(verdictsOf(inputOf({ moment })).map(({ guard }) => guard)).toEqual(guards);
   });
