@@ -1,7 +1,7 @@
 // What `npm test` and `npm run demo` do first, so that a clean clone needs no third command: check the machine, install
 // the packages, build. Starts without node_modules and tells of its progress on stderr, which leaves stdout to results.
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -70,8 +70,15 @@ const isAlive = (pid) => {
   }
 };
 
+/** npm would empty the folder behind the link, which is somebody else's. */
+const isLink = (path) => lstatSync(join(root, path), { throwIfNoEntry: false })?.isSymbolicLink() === true;
+
 async function bringUp() {
   if (!isInstalled()) {
+    if (isLink('node_modules')) {
+      say('node_modules is a link to another folder and older than package-lock.json: remove the link, then try again.');
+      process.exit(1);
+    }
     checkTools();
     say('Installing packages (npm ci). better-sqlite3 compiles from source: allow one to three minutes.');
     await step('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'still installing');
