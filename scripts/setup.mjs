@@ -76,7 +76,9 @@ const isLink = (path) => lstatSync(join(root, path), { throwIfNoEntry: false })?
 async function bringUp() {
   if (!isInstalled()) {
     if (isLink('node_modules')) {
-      say('node_modules is a link to another folder and older than package-lock.json: remove the link, then try again.');
+      say(
+        'node_modules is a link to another folder and older than package-lock.json: remove the link, then try again.',
+      );
       process.exit(1);
     }
     checkTools();
