@@ -175,7 +175,7 @@ const commands = [
   ),
   fc.constant(
     new Command('halt', '', {
-      when: (model) => !model.halted() && !model.waitedThrough(),
+      when: (model) => !model.halted(),
       onModel: (model) => model.halt(),
       onReal: ({ rig }) => rig.engine.desk.halt({ by: 'ann', reason: 'because', hard: false }),
     }),

@@ -190,8 +190,6 @@ export const createModel = (start: number) => {
     effects,
     runs,
     halted: () => halted !== null,
-    /** Something waits that has waited through a halt before: only the last one is left out of its age. */
-    waitedThrough: () => active().some((run) => halts.some(([, to]) => to > run.releasedAt)),
     held: () => runs.filter((run) => run.state === 'held').map((run) => run.target),
     asking: () => runs.filter((run) => run.state === 'awaiting_approval').map((run) => run.target),
     isDisabled,

@@ -99,7 +99,7 @@ const bringUp = (
     target,
     runId: view.run.id,
     title: `Still waiting for an answer: ${asked.question}`,
-    body: `${stepOf(asked)}; expires in ${formatDuration(asked.expiresAt - view.now)}`,
+    body: `${stepOf(asked)}; expires in ${formatDuration(asked.expiresAt - asked.at - age)}`,
   };
   return { events: [], writes: [notify] };
 };

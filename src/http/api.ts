@@ -77,12 +77,15 @@ const fromStore = (context: ApiContext): Handlers => {
     },
     'halt-state': async () => {
       const file = context.halt.reason();
-      const { halt } = await store.controls();
+      const { on, at, by, reason, hard, until } = (await store.controls()).halt;
       return {
         body: {
-          ...halt,
-          at: halt.on ? halt.at : null,
-          on: halt.on || file !== null,
+          on: on || file !== null,
+          by,
+          reason,
+          at: on ? at : null,
+          until,
+          hard,
           ...(file === null ? {} : { by: 'file', reason: file }),
         },
       };

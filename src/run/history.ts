@@ -52,6 +52,8 @@ export type Halt = {
   readonly hard: boolean;
   /** When the last halt was lifted; null while it holds. */
   readonly until: number | null;
+  /** `[from, to]` of each halt that is over and that a run under way may have waited through; oldest first. */
+  readonly past: ReadonlyArray<readonly [from: number, to: number]>;
 };
 
 export type History = {

@@ -15,6 +15,7 @@ export const toHalt = (row: Row<'controls'>): Halt => ({
   at: row.halt_at,
   until: row.halt_until,
   hard: row.halt_hard === 1,
+  past: JSON.parse(row.halt_spans) as ReadonlyArray<readonly [number, number]>,
 });
 
 /** While it lies ahead: after an accepted empty history nothing starts without a human. */

@@ -21,6 +21,8 @@ export type Tables = {
     /** When the last halt was lifted; null while it holds, or when there was none. */
     halt_until: number | null;
     halt_hard: Flag;
+    /** The halts that are over, as JSON `[from, to]` pairs, as long as a run that is under way waited through them. */
+    halt_spans: string;
     /** The latest time that anything was decided at; time never goes back behind it. */
     highest_now: number;
     /** After a start with an accepted empty history: until then nothing is admitted without a human. */

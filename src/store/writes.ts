@@ -1,11 +1,11 @@
 // Puts each kind of Write into the open transaction.
 import { sql } from 'kysely';
 import type { RunEvent } from '../run/events.ts';
-import type { Attempt } from '../run/history.ts';
+import type { Attempt, Halt } from '../run/history.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';
 import type { EpisodePatch, NewRun, Write } from '../run/writes.ts';
 import { appendAudit } from './audit.ts';
-import { bumpAllVersions, bumpVersion, controlsRow } from './controls.ts';
+import { bumpAllVersions, bumpVersion, controlsRow, toHalt } from './controls.ts';
 import type { Queries, Row } from './tables.ts';
 
 type Of<Type extends Write['type']> = Extract<Write, { type: Type }>;
@@ -33,26 +33,8 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
     case 'enable':
       await queries.deleteFrom('disabled').where('scope', '=', write.scope).where('name', '=', write.name).execute();
       return bumpScope(queries, write);
-    case 'halt': {
-      // Lifting it keeps when it began: what waited stood still meanwhile.
-      const said = write.on
-        ? {
-            halt_on: 1 as const,
-            halt_hard: write.hard ? (1 as const) : (0 as const),
-            halt_by: write.by,
-            halt_reason: write.reason,
-            halt_until: null,
-          }
-        : { halt_on: 0 as const, halt_until: now };
-      const before = await controlsRow(queries);
-      const begins = write.on && before.halt_on === 0 ? { halt_at: now } : {};
-      await queries
-        .updateTable('controls')
-        .set({ ...said, ...begins })
-        .where('id', '=', 1)
-        .execute();
-      return;
-    }
+    case 'halt':
+      return setHalt(queries, write, now);
     case 'degraded':
       return setDegraded(queries, write, now);
     case 'inbox.open':
@@ -217,6 +199,33 @@ const wakeEpisodes = async (queries: Queries, { component, at, heldBy }: Of<'epi
       ]),
     );
   await (component === null ? held : held.where('component', '=', component)).execute();
+};
+
+const setHalt = async (queries: Queries, write: Of<'halt'>, now: number): Promise<void> => {
+  const { on, at, past } = toHalt(await controlsRow(queries));
+  const said = write.on
+    ? {
+        halt_on: 1 as const,
+        halt_hard: write.hard ? (1 as const) : (0 as const),
+        halt_by: write.by,
+        halt_reason: write.reason,
+        halt_until: null,
+        ...(on ? {} : { halt_at: now }),
+      }
+    : { halt_on: 0 as const, halt_until: now, halt_spans: await spansAfter(queries, on ? [...past, [at, now]] : past) };
+  await queries.updateTable('controls').set(said).where('id', '=', 1).execute();
+};
+
+/** What waited stood still meanwhile, so its halts are kept; what began later than a halt's end never asks about it. */
+const spansAfter = async (queries: Queries, spans: Halt['past']): Promise<string> => {
+  const oldest = await queries
+    .selectFrom('runs')
+    .select('created_at')
+    .where(sql<boolean>`state <> 'done'`)
+    .orderBy('created_at')
+    .limit(1)
+    .executeTakeFirst();
+  return JSON.stringify(oldest === undefined ? [] : spans.filter(([, to]) => to > oldest.created_at));
 };
 
 const bumpScope = (queries: Queries, { scope, name }: Of<'disable'> | Of<'enable'>): Promise<void> =>

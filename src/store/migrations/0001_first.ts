@@ -12,7 +12,7 @@ export const first = {
     `create table controls (
       id integer primary key check (id = 1),
       halt_on integer not null default 0, halt_by text not null default '', halt_reason text not null default '',
-      halt_at integer not null default 0, halt_until integer, halt_hard integer not null default 0,
+      halt_at integer not null default 0, halt_until integer, halt_hard integer not null default 0, halt_spans text not null default '[]',
       highest_now integer not null default 0, empty_history_until integer, clock_suspect_until integer
     ) strict`,
     `insert into controls (id) values (1)`,

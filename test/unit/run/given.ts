@@ -41,7 +41,7 @@ export const planOf = (said: Partial<Plan> & { readonly policy?: Policy; readonl
 export const historyOf = (said: Partial<History> = {}): History => ({
   now: NOW,
   version: 1,
-  halt: { on: false, by: '', reason: '', at: 0, until: null, hard: false },
+  halt: { on: false, by: '', reason: '', at: 0, until: null, hard: false, past: [] },
   componentDisabled: null,
   ruleDisabled: null,
   active: [],
