@@ -5,6 +5,7 @@ import { isObject } from '../base/json.ts';
 import type { InboxRow, Page } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import { askHealth } from './present.ts';
+import { whyDecidable } from './undecidable.ts';
 
 const PAGE = 500;
 
@@ -75,6 +76,8 @@ const whyOver = async (context: EngineContext, cause: Cause, entry: InboxRow): P
       const { state } = await sources.alert(episode.labels, episode.source);
       return state === 'unreachable' ? null : 'Alertmanager answers again';
     }
+    case 'undecidable':
+      return whyDecidable(context, cause.rule, entry);
     default:
       return cause satisfies never;
   }

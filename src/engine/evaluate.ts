@@ -20,6 +20,7 @@ import type { EngineContext, Loaded } from './context.ts';
 import { remember } from './intake.ts';
 import { effectiveMode, makePlan } from './planner.ts';
 import { askPresent } from './present.ts';
+import { pageUndecidable } from './undecidable.ts';
 
 export type Subject = {
   readonly alert: Alert;
@@ -98,7 +99,7 @@ const evaluateRules = async (context: EngineContext, subject: Subject): Promise<
     read: factReader(context.facts, input),
     ask: factAsker(context.facts, input, context.sources),
   });
-  return settle({ context, subject, loaded, selection, snapshot, choice, now });
+  return settle({ context, subject, loaded, selection, snapshot, choice, now, shadow });
 };
 
 type Settling = {
@@ -109,6 +110,8 @@ type Settling = {
   readonly snapshot: Snapshot;
   readonly choice: Choice;
   readonly now: number;
+  /** From above: nothing that is decided here is anybody's business outside. */
+  readonly shadow: boolean;
 };
 
 const settle = (from: Settling): Evaluated => {
@@ -138,13 +141,13 @@ type Settled = {
   readonly writes: readonly Write[];
 };
 
-const withoutWinner = ({ choice }: Settling): Settled => {
+const withoutWinner = ({ context, subject, selection, choice, shadow }: Settling): Settled => {
   if (choice.errors.length > 0)
     return {
       reason: 'undecidable',
       wish: null,
       note: choice.errors.map(({ rule, error }) => `${rule}: ${error}`).join('; '),
-      writes: [],
+      writes: shadow ? [] : pageUndecidable(context, subject, selection.component?.name ?? null, choice.undecided),
     };
   return { reason: choice.shadows.length > 0 ? 'shadow' : 'no_match', wish: null, note: '', writes: [] };
 };

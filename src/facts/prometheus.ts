@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { JsonObject } from '../base/json.ts';
 import type { Fact, FactInput } from '../port/fact.ts';
+import { PROMETHEUS_FAILED } from '../port/sources.ts';
 import type { Sample } from '../port/sources.ts';
 import type { Answer } from '../rule/fact.ts';
 
@@ -111,8 +112,15 @@ const fact: Fact = {
     if ('problem' in filled) return { value: undefined, problem: filled.problem, shown: { ...name, query } };
     const shown = { ...name, query: filled.query };
     const answer = await sources.query(filled.query, { maxAgeMs: MAX_AGE_MS });
-    if (!answer.ok)
-      return { value: undefined, problem: answer.problems.map(({ message }) => message).join('; '), shown };
+    if (!answer.ok) {
+      const silent = answer.problems.some(({ code }) => code === PROMETHEUS_FAILED);
+      return {
+        value: undefined,
+        problem: answer.problems.map(({ message }) => message).join('; '),
+        ...(silent ? { unanswered: filled.query } : {}),
+        shown,
+      };
+    }
     return { ...readValue(answer.value, empty), shown };
   },
 };

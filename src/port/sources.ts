@@ -12,6 +12,9 @@ export type Credential =
 
 export type Neighbour = { readonly url: string; readonly credential: Credential | null };
 
+/** The code of a query's problem when Prometheus gave no answer to it; any other is about the query or the configuration. */
+export const PROMETHEUS_FAILED = 'prometheus-failed';
+
 export type Sources = {
   /** Whether the alert of this source with these labels fires now. Any Alertmanager that says firing is a yes, none reachable is a no. */
   alert(labels: Labels, source: string): Promise<Present['alert']>;

@@ -38,7 +38,18 @@ export type DecideInput = {
   readonly ask?: AskFact;
 };
 
-export type RuleError = { readonly rule: string; readonly error: string };
+/** `unanswered` is the query that nobody answered, where that is why. */
+export type RuleError = { readonly rule: string; readonly error: string; readonly unanswered?: string };
+
+class Unanswered extends Error {
+  override readonly name = 'Unanswered';
+  readonly query: string;
+
+  constructor(message: string, query: string) {
+    super(message);
+    this.query = query;
+  }
+}
 
 export type Choice = {
   readonly winner: Rule | null;
@@ -116,8 +127,9 @@ export const decide = async (ruleSet: RuleSet, input: DecideInput): Promise<Choi
       }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      errors.push({ rule: name, error: message });
-      if (rule.mode !== 'shadow') undecided.push({ rule: name, error: message });
+      const unanswered = error instanceof Unanswered ? { unanswered: error.query } : {};
+      errors.push({ rule: name, error: message, ...unanswered });
+      if (rule.mode !== 'shadow') undecided.push({ rule: name, error: message, ...unanswered });
       trace.push({ rule: name, digest, matched: false, conditions: null, error: message });
     }
   }
@@ -152,8 +164,10 @@ const askOutside = async (
       asked.set(key, await ask(fact, params, rule));
     }),
   );
-  const problem = [...open.keys()].map((key) => asked.get(key)?.problem).find((said) => said !== undefined);
-  if (problem !== undefined) throw new Error(problem);
+  const failed = [...open.keys()].map((key) => asked.get(key)).find((answer) => answer?.problem !== undefined);
+  if (failed?.problem === undefined) return;
+  const { problem, unanswered } = failed;
+  throw unanswered === undefined ? new Error(problem) : new Unanswered(problem, unanswered);
 };
 
 /** Each value is computed once and stays the same for the whole decision. */

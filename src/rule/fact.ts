@@ -30,6 +30,8 @@ export type ReadFact = (fact: string, params: JsonObject, rule: Rule) => FactVal
 export type Answer = {
   readonly value: FactValue;
   readonly problem?: string;
+  /** With a problem: the query that nobody answered, which says nothing against the query. */
+  readonly unanswered?: string;
   /** What was asked, for the record. */
   readonly shown: JsonObject;
 };

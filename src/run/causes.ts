@@ -8,13 +8,16 @@ export type Cause =
   | { readonly kind: 'clock' }
   /** `component` null: of several components at once. */
   | { readonly kind: 'storm'; readonly component: string | null }
-  | { readonly kind: 'blind'; readonly guard: 'unconfirmed' | 'unhealthy'; readonly component: string };
+  | { readonly kind: 'blind'; readonly guard: 'unconfirmed' | 'unhealthy'; readonly component: string }
+  /** A rule cannot be decided: because nobody answers its questions, or, with its name, for a reason of its own. */
+  | { readonly kind: 'undecidable'; readonly rule: string | null };
 
 /** What an entry is about, by its `dedup`; null for everything that a human closes. */
 export const causeOf = (dedup: string | null): Cause | null => {
   const [kind, ...rest] = (dedup ?? '').split(':');
   if (kind === 'clock' && rest.length === 0) return { kind };
   if (kind === 'storm') return { kind, component: rest.join(':') === '*' ? null : rest.join(':') };
+  if (kind === 'undecidable') return { kind, rule: rest.join(':') === '*' ? null : rest.join(':') };
   const [guard, ...names] = rest;
   return kind === 'blind' && (guard === 'unconfirmed' || guard === 'unhealthy')
     ? { kind, guard, component: names.join(':') }

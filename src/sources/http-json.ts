@@ -7,7 +7,10 @@ import type { Neighbour } from '../port/sources.ts';
 const TIMEOUT_MS = 2_000;
 const LARGEST_ANSWER = 8 * 1_024 * 1_024;
 
-export type Answered = { readonly ok: true; readonly body: unknown } | { readonly ok: false; readonly error: string };
+/** `status` of a neighbour that answered, but not with what was asked for. */
+export type Answered =
+  | { readonly ok: true; readonly body: unknown }
+  | { readonly ok: false; readonly error: string; readonly status?: number };
 
 export type GetJson = (neighbour: Neighbour, path: string, params: URLSearchParams) => Promise<Answered>;
 
@@ -37,7 +40,9 @@ export const createGetJson = ({ clock, redactor }: { readonly clock: Clock; read
       });
       return { ok: true, body: response.data };
     } catch (error) {
-      const answer = { ok: false, error: redactor.text(reasonOf(error)) } as const;
+      const { response } = error as Failure;
+      const status = response === undefined ? {} : { status: response.status };
+      const answer = { ok: false, error: redactor.text(reasonOf(error)), ...status } as const;
       if (isLate(error)) hanging.set(neighbour.url, { at: clock.monotonic(), answer });
       return answer;
     }

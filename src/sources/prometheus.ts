@@ -3,6 +3,7 @@ import { ok, refused } from '../base/failure.ts';
 import type { Result } from '../base/failure.ts';
 import { bare, isObject } from '../base/json.ts';
 import type { Clock } from '../base/clock.ts';
+import { PROMETHEUS_FAILED } from '../port/sources.ts';
 import type { Neighbour, Sample, Sources } from '../port/sources.ts';
 import type { GetJson } from './http-json.ts';
 
@@ -20,7 +21,9 @@ export const createQuery = (prometheus: () => Neighbour | null, getJson: GetJson
     const params = new URLSearchParams({ query: promql, timeout: SERVER_TIMEOUT });
     const answer = await getJson(neighbour, '/api/v1/query', params);
     if (answer.ok) return readSamples(answer.body);
-    return refused([{ code: 'prometheus-failed', message: `Prometheus at ${neighbour.url}: ${answer.error}` }]);
+    // Of these two it says that the query is wrong; everything else is no answer to it.
+    const code = answer.status === 400 || answer.status === 422 ? 'prometheus-refused' : PROMETHEUS_FAILED;
+    return refused([{ code, message: `Prometheus at ${neighbour.url}: ${answer.error}` }]);
   };
 
   return async (promql, options) => {
@@ -60,7 +63,7 @@ const readSamples = (body: unknown): Answer => {
   if (data?.['resultType'] === 'scalar' && Array.isArray(result))
     return ok([{ labels: {}, value: numberOf(result[1]) }]);
   if (data?.['resultType'] !== 'vector' || !Array.isArray(result))
-    return refused([{ code: 'prometheus-failed', message: 'Prometheus answered with neither a vector nor a scalar' }]);
+    return refused([{ code: PROMETHEUS_FAILED, message: 'Prometheus answered with neither a vector nor a scalar' }]);
   return ok(
     result.filter(isObject).map((series) => {
       const metric = isObject(series['metric']) ? series['metric'] : {};
