@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Page, Rows } from '../../src/port/store.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
 import { startEngine } from '../support/engine.ts';
@@ -134,4 +135,56 @@ describe('what waited through several halts', () => {
     await amends.settle();
     expect(await latest()).toMatchObject({ id: run?.id, outcome: 'resolved' });
   });
+});
+
+const every = async <Kind extends 'decisions' | 'episodes'>(kind: Kind): Promise<ReadonlyArray<Rows[Kind]>> => {
+  const found: Array<Rows[Kind]> = [];
+  for (let cursor: string | null = null; ; ) {
+    const page: Page<Rows[Kind]> = await amends.store.list(kind, { limit: 1_000, cursor, filters: {}, since: null });
+    found.push(...page.items);
+    cursor = page.next;
+    if (cursor === null) return found;
+  }
+};
+
+describe('a halt of three hours', () => {
+  it('I3 I9 F34 F45 with 500 held, of which 480 resolve: those end as resolved, the rest is decided anew under the caps', async () => {
+    const targets = Array.from({ length: 500 }, (_, index) => `shop-${index}`);
+    const [gone, left] = [targets.slice(0, 480), targets.slice(480)];
+    await start('auto', targets);
+    await halt();
+    await amends.post(targets.map((target) => firing(target)));
+    expect((await every('decisions')).map(({ reason }) => reason)).toEqual(targets.map(() => 'halted'));
+    for (let hour = 0; hour < 3; hour += 1) {
+      amends.clock.advance(HOUR);
+      await amends.post(gone.slice(hour * 160, (hour + 1) * 160).map((target) => ({ ...firing(target), status: 'resolved' as const })));
+    }
+    expect(effects()).toEqual([]);
+    const lifted = amends.clock.now();
+    await resume();
+    await amends.settle();
+
+    const decisions = await every('decisions');
+    expect(decisions.filter(({ reason }) => reason === 'resolved')).toHaveLength(480);
+    const anew = decisions.filter(({ origin, at }) => origin === 'retry' && at >= lifted);
+    const episodes = await every('episodes');
+    const firingNow = episodes.filter(({ state }) => state === 'firing');
+    // Each that still fires has been decided anew and says why, and no other.
+    expect(new Set(firingNow.map(({ target }) => target))).toEqual(new Set(left));
+    expect(new Set(anew.map(({ episodeId }) => episodeId))).toEqual(new Set(firingNow.map(({ id }) => id)));
+    expect(anew.filter(({ reason }) => !['admitted', 'concurrency', 'cooldown'].includes(reason))).toEqual([]);
+    expect(anew.filter(({ reason }) => reason === 'admitted')).toHaveLength(1);
+    expect(effects()).toHaveLength(1);
+
+    for (let minute = 0; minute < 59; minute += 1) {
+      amends.clock.advance(MINUTE);
+      await amends.settle();
+    }
+    // Three attempts an hour, and whoever is not helped has a time at which they are looked at again.
+    expect(effects()).toHaveLength(3);
+    expect(effects().every((path) => left.some((target) => path === `/mend/${target}`))).toBe(true);
+    const waiting = (await every('episodes')).filter(({ state, exhausted, hadRun }) => state === 'firing' && !exhausted && !hadRun);
+    expect(waiting).toHaveLength(17);
+    expect(waiting.every(({ nextEvaluationAt }) => typeof nextEvaluationAt === 'number')).toBe(true);
+  }, 60_000);
 });
