@@ -57,10 +57,35 @@ export type SteadyClock = Clock & {
   settleJump(): void;
   /** `at` was told before, by another process: time goes on from there. */
   resumeFrom(at: number): void;
+  /** Milliseconds by which `now` has gone ahead of the monotonic clock since it told `at`, as far as this process knows. */
+  gainedSince(at: number): number;
 };
 
 /** Slews and leap seconds stay below; a step of more than this is a jump. */
 const JUMP_MS = 60_000;
+
+/** A slewed clock gains a little with every look: that much is taken together. */
+const SMALL_GAIN_MS = 1_000;
+const MOST_GAINS = 1_000;
+
+/** How much faster than the monotonic clock time went, and when; where it is not exact, it says more rather than less. */
+const createGains = (): { add(at: number, by: number): void; since(at: number): number } => {
+  let kept: Array<{ readonly at: number; readonly by: number }> = [];
+  let small = 0;
+  return {
+    add(at, by) {
+      if (by <= 0) return;
+      small += by;
+      if (small < SMALL_GAIN_MS) return;
+      kept.push({ at, by: small });
+      small = 0;
+      const [first, second, ...rest] = kept;
+      if (kept.length > MOST_GAINS && first !== undefined && second !== undefined)
+        kept = [{ at: second.at, by: first.by + second.by }, ...rest];
+    },
+    since: (at) => Math.floor(kept.reduce((sum, gain) => (gain.at > at ? sum + gain.by : sum), small)),
+  };
+};
 
 /**
  * A clock that never goes back while the process runs: behind a wall clock that was set back it goes on at its own pace,
@@ -73,6 +98,7 @@ export const createSteadyClock = (system: Clock, jumpMs = JUMP_MS): SteadyClock 
   /** Wall minus monotonic as last seen: it changes only when the wall clock is set. */
   let offset = told - at;
   let open: ClockJump | null = null;
+  const gains = createGains();
   const read = (): number => {
     const monotonic = system.monotonic();
     const wall = system.now();
@@ -89,6 +115,7 @@ export const createSteadyClock = (system: Clock, jumpMs = JUMP_MS): SteadyClock 
     if (moved < -jumpMs) open = { by: Math.round(moved) };
     offset = wall - monotonic;
     told = Math.max(wall, paced);
+    gains.add(told, told - paced);
     return told;
   };
   return {
@@ -101,11 +128,14 @@ export const createSteadyClock = (system: Clock, jumpMs = JUMP_MS): SteadyClock 
     settleJump() {
       read();
       if (open !== null && open.by > 0) {
-        told = Math.max(told, system.now());
+        const believed = Math.max(told, system.now());
+        gains.add(believed, believed - told);
+        told = believed;
         offset = system.now() - at;
       }
       open = null;
     },
+    gainedSince: (since) => gains.since(since),
     resumeFrom(before) {
       const behind = before - read();
       if (behind <= 0) return;

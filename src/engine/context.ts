@@ -22,7 +22,7 @@ export type EngineContext = {
   readonly store: Store;
   readonly clock: Clock;
   /** How a jump of the wall clock is told and settled; without it nobody looks. */
-  readonly jumps?: Pick<SteadyClock, 'jump' | 'settleJump'>;
+  readonly jumps?: Pick<SteadyClock, 'jump' | 'settleJump' | 'gainedSince'>;
   readonly ids: Ids;
   readonly log: Log;
   readonly redactor: Redactor;

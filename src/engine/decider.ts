@@ -12,6 +12,7 @@ import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
+import { historyByTimePassed } from './time-passed.ts';
 import { contradicted, markIneffective, withdrawResolved } from './withdraw.ts';
 
 export type Decider = Loop & {
@@ -298,7 +299,7 @@ export const admitter =
     admit({
       plan: wish.plan,
       ledger: wish.ledger,
-      history,
+      history: historyByTimePassed(context, history),
       decisionId: request.id,
       episodeId: request.episodeId,
       override,

@@ -236,7 +236,7 @@ const recover = async (context: EngineContext, wakes: Wakes, request: RecoverReq
     strategy: plan.value.runbook.strategy,
     reason: null,
     wishes: [wish],
-    historyQueries: [historyQueryOf(wish, null)],
+    historyQueries: [historyQueryOf(context, wish, null)],
     version: null,
     writes: [],
     record: {

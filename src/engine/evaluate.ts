@@ -20,6 +20,7 @@ import type { EngineContext, Loaded } from './context.ts';
 import { remember } from './intake.ts';
 import { effectiveMode, makePlan } from './planner.ts';
 import { askPresent } from './present.ts';
+import { attemptsByTimePassed, gainedInAll } from './time-passed.ts';
 import { pageUndecidable } from './undecidable.ts';
 
 export type Subject = {
@@ -76,8 +77,7 @@ const evaluateRules = async (context: EngineContext, subject: Subject): Promise<
   const component = selection.component?.name ?? null;
   // Most alerts are nobody's: those cost no look at the past.
   const anyone = loaded.catalog.rules.candidates.of(subject.alert.labels, component).length > 0;
-  const snapshot =
-    anyone && component !== null ? await context.store.snapshot({ component, since: now - SNAPSHOT_MS }) : noHistory;
+  const snapshot = anyone && component !== null ? await snapshotOf(context, component, now) : noHistory;
   const policy =
     component === null
       ? loaded.config.recovery
@@ -100,6 +100,12 @@ const evaluateRules = async (context: EngineContext, subject: Subject): Promise<
     ask: factAsker(context.facts, input, context.sources),
   });
   return settle({ context, subject, loaded, selection, snapshot, choice, now, shadow });
+};
+
+const snapshotOf = async (context: EngineContext, component: string, now: number): Promise<Snapshot> => {
+  const since = now - SNAPSHOT_MS - gainedInAll(context);
+  const snapshot = await context.store.snapshot({ component, since });
+  return { ...snapshot, attempts: attemptsByTimePassed(context, snapshot.attempts, now) };
 };
 
 type Settling = {
@@ -257,7 +263,11 @@ const wouldBe = (mode: Plan['mode'], rule: Rule, rung: number): Plan['mode'] => 
 };
 type Plan = Wish['plan'];
 
-export const historyQueryOf = (wish: Wish, episodeId: string | null): HistoryQuery => ({
+export const historyQueryOf = (
+  context: Pick<EngineContext, 'jumps'>,
+  wish: Wish,
+  episodeId: string | null,
+): HistoryQuery => ({
   component: wish.plan.component.name,
   kind: wish.plan.component.kind,
   strategy: wish.plan.runbook.strategy,
@@ -267,15 +277,17 @@ export const historyQueryOf = (wish: Wish, episodeId: string | null): HistoryQue
   rule: wish.plan.rule,
   episodeId,
   ledger: wish.ledger,
-  window: Math.max(
-    DAY_MS,
-    longestWindow(
-      wish.plan.policy.attempts,
-      wish.plan.policy.budget,
-      wish.plan.limits.attempts,
-      wish.plan.policy.fleet?.attempts ?? [],
+  window:
+    gainedInAll(context) +
+    Math.max(
+      DAY_MS,
+      longestWindow(
+        wish.plan.policy.attempts,
+        wish.plan.policy.budget,
+        wish.plan.limits.attempts,
+        wish.plan.policy.fleet?.attempts ?? [],
+      ),
     ),
-  ),
 });
 
 const requestOf = (
@@ -337,7 +349,7 @@ const requestOf = (
     strategy: winning?.plan.runbook.strategy ?? null,
     reason,
     wishes,
-    historyQueries: wishes.map((wish) => historyQueryOf(wish, subject.episodeId)),
+    historyQueries: wishes.map((wish) => historyQueryOf(context, wish, subject.episodeId)),
     version: snapshot === noHistory ? null : snapshot.version,
     record,
     writes: [...episode, ...writes],

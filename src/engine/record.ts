@@ -6,6 +6,7 @@ import { apply, fold } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
 import type { Lease, RunAlone, RunChange, RunView } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
+import { historyByTimePassed } from './time-passed.ts';
 
 export type Addition = {
   readonly events: readonly RunEvent[];
@@ -18,16 +19,18 @@ export type Recorded<View extends RunAlone = RunAlone> = {
   readonly view: View;
 };
 
-type Recording = Pick<EngineContext, 'store' | 'clock'>;
+type Recording = Pick<EngineContext, 'store' | 'clock' | 'jumps'>;
 
 /** Null when the run is not there or `add` has nothing to say. Throws LeaseLost, and IllegalTransition for an event that must not be. */
 export const record = (
-  { store, clock }: Recording,
+  context: Recording,
   runId: string,
   lease: Lease | null,
   add: (view: RunView, state: RunState) => Addition | null,
 ): Promise<Recorded<RunView> | null> =>
-  store.changeRun<Recorded<RunView>>(runId, lease, clock.now(), (view) => changeOf(view, add));
+  context.store.changeRun<Recorded<RunView>>(runId, lease, context.clock.now(), (view) =>
+    changeOf({ ...view, history: historyByTimePassed(context, view.history) }, add),
+  );
 
 /** The same for what does not depend on the component's past: the result of a step, the start of a verification. */
 export const recordAlone = (

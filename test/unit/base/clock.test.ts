@@ -147,4 +147,50 @@ describe('a clock that never goes back', () => {
       }),
     );
   });
+
+  it('F62 knows at every moment how much of the time since another was gained on the monotonic clock', () => {
+    const { clock, pass, set } = steady();
+    pass(10_000);
+    const before = clock.now();
+    set(2 * HOUR);
+    pass(10_000);
+    // Not believed yet, so nothing is gained by it.
+    expect([clock.now() - before, clock.gainedSince(before)]).toEqual([10_000, 0]);
+    clock.settleJump();
+    expect([clock.now() - before, clock.gainedSince(before)]).toEqual([2 * HOUR + 10_000, 2 * HOUR]);
+    expect(clock.gainedSince(clock.now())).toBe(0);
+    pass(HOUR);
+    expect([clock.now() - before, clock.gainedSince(before)]).toEqual([3 * HOUR + 10_000, 2 * HOUR]);
+    // Small steps, one after the other, are believed at once: they are counted all the same.
+    const then = clock.now();
+    for (let step = 0; step < 60; step += 1) {
+      set(59_000);
+      clock.now();
+    }
+    expect([clock.now() - then, clock.gainedSince(then), clock.gainedSince(before)]).toEqual([60 * 59_000, 60 * 59_000, 2 * HOUR + 60 * 59_000]);
+  });
+
+  it('F62 F64 I1 whatever is done to the wall clock: less what was gained, no more time has passed than has', () => {
+    const step = fc.oneof(
+      fc.record({ pass: fc.integer({ min: 0, max: HOUR }) }),
+      fc.record({ set: fc.integer({ min: -3 * HOUR, max: 3 * HOUR }) }),
+      fc.record({ set: fc.integer({ min: -500, max: 500 }) }),
+      fc.constant({ settle: true as const }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const given = steady();
+        const looks: Array<readonly [told: number, monotonic: number]> = [];
+        for (const one of steps) {
+          if ('pass' in one) given.pass(one.pass);
+          else if ('set' in one) given.set(one.set);
+          else given.clock.settleJump();
+          const now = given.clock.now();
+          for (const [told, monotonic] of looks)
+            expect(now - told - given.clock.gainedSince(told)).toBeLessThanOrEqual(given.system.monotonic() - monotonic);
+          looks.push([now, given.system.monotonic()]);
+        }
+      }),
+    );
+  });
 });

@@ -46,10 +46,10 @@ describe('the wall clock jumps', () => {
     expect((await amends.list('runs')).filter((run) => run.state !== 'done')).toEqual([]);
   });
 
-  it('F62 two hours ahead, nothing is refilled: it is recorded, paged once, and a human is asked for one window', async () => {
+  it('F62 two hours ahead, it is recorded, paged once, and a human is asked for one window', async () => {
     shop = await openShop({
       targets: ['one', 'two'],
-      component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }',
+      component: 'attempts: [ { max: 2, per: 1h } ]\n    storm: { min: 5 }',
     });
     const { amends } = shop;
     await amends.post([shop.alert('one')]);
@@ -65,6 +65,81 @@ describe('the wall clock jumps', () => {
     const { clockSuspectUntil } = await amends.store.controls();
     expect(clockSuspectUntil ?? 0).toBeGreaterThan(amends.clock.now() + 59 * MINUTE);
     expect(clockSuspectUntil ?? 0).toBeLessThanOrEqual(amends.clock.now() + HOUR);
+  });
+
+  it('F62 I1 ahead between two looks of the watch, nothing is refilled: neither before it is noticed nor after, by nobody', async () => {
+    shop = await openShop({
+      targets: ['one', 'two', 'three'],
+      component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }\n    cooldown: { after_success: 10s }',
+    });
+    const { amends } = shop;
+    await amends.post([shop.alert('one')]);
+    amends.clock.setWall(2 * HOUR);
+    // Nobody has noticed yet.
+    amends.clock.advance(20 * SECOND);
+    await amends.submit([shop.alert('two')]);
+    await amends.engine.decider.tick();
+    expect((await shop.reasons()).at(-1)).toBe('attempts_used_up');
+    // Noticed: by the wall clock the window is over, by the time that passed it is not.
+    await amends.settle();
+    expect(await clockEntries()).toHaveLength(1);
+    await amends.post([shop.alert('three')]);
+    expect((await shop.reasons()).at(-1)).toBe('attempts_used_up');
+    for (let minute = 0; minute < 58; minute += 1) {
+      amends.clock.advance(MINUTE);
+      await amends.settle();
+    }
+    expect((await amends.list('runs')).map(({ target }) => target)).toEqual(['one']);
+    // An hour has passed since the first.
+    amends.clock.advance(2 * MINUTE);
+    await amends.settle();
+    expect((await amends.list('runs')).map(({ target }) => target).toSorted()).toContain('two');
+  });
+
+  it('F62 I1 the longer window is counted by the time that passed too, long after a human decided about the first', async () => {
+    shop = await openShop({
+      targets: ['one', 'two', 'three'],
+      component: 'attempts: [ { max: 5, per: 1h }, { max: 2, per: 1d } ]\n    storm: { min: 5 }\n    cooldown: { after_success: 10s }',
+    });
+    const { amends } = shop;
+    await amends.post([shop.alert('one')]);
+    amends.clock.advance(MINUTE);
+    await amends.post([shop.alert('two')]);
+    amends.clock.setWall(30 * HOUR);
+    await amends.settle();
+    amends.clock.advance(2 * HOUR);
+    await amends.settle();
+    expect((await amends.store.controls()).clockSuspectUntil).toBeNull();
+    await amends.post([shop.alert('three')]);
+    expect((await shop.reasons()).at(-1)).toBe('attempts_used_up');
+    expect(shop.mended()).toEqual(['one', 'two']);
+  });
+
+  it('F62 I1 in steps that are too small for a jump, nothing is refilled', async () => {
+    shop = await openShop({ targets: ['one', 'two'], component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }' });
+    const { amends } = shop;
+    await amends.post([shop.alert('one')]);
+    for (let step = 0; step < 70; step += 1) {
+      amends.clock.setWall(59 * SECOND);
+      amends.clock.now();
+    }
+    amends.clock.advance(MINUTE);
+    await amends.post([shop.alert('two')]);
+    expect(await clockEntries()).toEqual([]);
+    expect((await shop.reasons()).at(-1)).toBe('attempts_used_up');
+  });
+
+  it('F64 I1 after a resume of six hours nothing is refilled, and a human is asked', async () => {
+    shop = await openShop({ targets: ['one', 'two', 'three'], component: 'attempts: [ { max: 2, per: 1h } ]\n    storm: { min: 5 }' });
+    const { amends } = shop;
+    await amends.post([shop.alert('one')]);
+    // The monotonic clock stands still in a machine that is suspended.
+    amends.clock.setWall(6 * HOUR);
+    await amends.post([shop.alert('two')]);
+    expect((await shop.reasons()).at(-1)).toBe('awaiting_approval');
+    await amends.post([shop.alert('three')]);
+    expect((await shop.reasons()).at(-1)).toBe('attempts_used_up');
+    expect(shop.mended()).toEqual(['one']);
   });
 
   it('F62 and its cause over, the entry closes by itself and amends acts again', async () => {
