@@ -81,7 +81,30 @@ const controls = (openStore: OpenStore): void => {
         by: 'anna',
         reason: 'fire',
         at: START,
+        past: [],
       });
+    });
+
+    it('keep the halts that a run has waited through, and no other', async () => {
+      const store = await openStore(heldClock());
+      const halt = (on: boolean, at: number) =>
+        store.write([{ type: 'halt', on, hard: false, by: 'anna', reason: 'fire' }], at);
+      const past = async () => (await historyOf(store, START)).halt.past;
+      await halt(true, START);
+      await halt(false, START + HOUR);
+      expect(await past()).toEqual([]);
+      await givenRun(store, START + 2 * HOUR);
+      await halt(true, START + 3 * HOUR);
+      // Said again by somebody else, it is the same halt; lifted twice, it was lifted once.
+      await halt(true, START + 4 * HOUR);
+      await halt(false, START + 5 * HOUR);
+      await halt(false, START + 6 * HOUR);
+      await halt(true, START + 7 * HOUR);
+      await halt(false, START + 8 * HOUR);
+      expect(await past()).toEqual([
+        [START + 3 * HOUR, START + 5 * HOUR],
+        [START + 7 * HOUR, START + 8 * HOUR],
+      ]);
     });
   });
 
