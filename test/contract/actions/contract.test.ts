@@ -15,6 +15,7 @@ import { endHolder, startHolder } from '../../support/holder.ts';
 import { startHttpDouble } from '../../support/http-double.ts';
 import type { HttpDouble } from '../../support/http-double.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
+import { systemCases } from './system-cases.ts';
 
 const actions = await loadByName<Action>(new URL('../../../src/actions/', import.meta.url), true);
 const contexts = createContexts();
@@ -99,6 +100,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
+  ...systemCases(contexts.folder),
 };
 const allow = (): Partial<Allow> => ({ hosts: [server.host], commands: ['/bin/echo', '/bin/sleep'] });
 
