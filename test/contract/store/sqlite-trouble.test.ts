@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../../src/base/clock.ts';
 import { sha256 } from '../../../src/base/json.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
-import type { SqliteOptions } from '../../../src/store/sqlite.ts';
+import type { SqliteOptions, SqliteStore } from '../../../src/store/sqlite.ts';
+import type { NewDelivery } from '../../../src/port/store.ts';
 import { startChild } from './children.ts';
 import { START, admitAlways, deliveryOf, everything, ids, newFolder, requestOf, silentLog } from './given.ts';
 
@@ -108,11 +109,8 @@ describe('a full disk', () => {
 });
 
 describe('a lock that another process holds', () => {
-  it('is waited for 2 s without blocking the event loop, then said; nothing is lost (F17)', async () => {
-    const folder = newFolder();
-    const store = await open(folder);
-    const child = startChild(['hold', folder]);
-    await child.hears('held');
+  /** What 64 posts at once come to while the lock is held, and how long the event loop was kept at most. */
+  const tryInVain = async (store: SqliteStore, deliveries: readonly NewDelivery[]) => {
     let longest = 0;
     let last = performance.now();
     let watching = true;
@@ -123,22 +121,36 @@ describe('a lock that another process holds', () => {
     };
     setImmediate(watch);
     const began = performance.now();
-    const deliveries = Array.from({ length: 64 }, () => deliveryOf([{}]));
     const tries = await Promise.allSettled(deliveries.map((delivery) => store.receive([delivery])));
     const took = performance.now() - began;
-    expect(await store.undecided(10)).toEqual([]);
     watching = false;
-    for (const one of tries) expect(one).toMatchObject({ status: 'rejected', reason: unavailable(/^SQLITE_BUSY/) });
-    expect(took).toBeGreaterThan(1_950);
-    // The machine may be busy; who waited in vain once does not wait again.
-    expect(took).toBeLessThan(3_900);
-    expect(longest).toBeLessThan(1_000);
+    return { tries, took, longest };
+  };
+
+  it('is waited for 2 s without blocking the event loop for 250 ms, then said; nothing is lost (F17)', async () => {
+    const folder = newFolder();
+    const store = await open(folder);
+    const child = startChild(['hold', folder]);
+    await child.hears('held');
+    const deliveries = Array.from({ length: 64 }, () => deliveryOf([{}]));
+    const seen: Array<{ readonly took: number; readonly longest: number }> = [];
+    // Another process may have the processor for a while: what amends itself is guilty of shows every time.
+    do {
+      const { tries, took, longest } = await tryInVain(store, deliveries);
+      for (const one of tries) expect(one).toMatchObject({ status: 'rejected', reason: unavailable(/^SQLITE_BUSY/) });
+      // Who waited in vain once does not wait again.
+      expect(took).toBeGreaterThan(1_950);
+      seen.push({ took, longest });
+    } while (seen.length < 5 && !seen.some(({ took, longest }) => took < 2_250 && longest < 250));
+    expect(Math.min(...seen.map(({ took }) => took))).toBeLessThan(2_250);
+    expect(Math.min(...seen.map(({ longest }) => longest))).toBeLessThan(250);
+    expect(await store.undecided(10)).toEqual([]);
     const again = Promise.all(deliveries.map((delivery) => store.receive([delivery])));
     child.process.send('let go');
     await again;
     expect((await store.undecided(100)).length).toBe(64);
     await store.close();
-  });
+  }, 30_000);
 });
 
 describe('a file that is damaged while it is open', () => {
