@@ -21,7 +21,9 @@ import { createEmergencyJournal } from './engine/emergency.ts';
 import { createHaltFile } from './engine/halt-file.ts';
 import { createStoreHealth } from './engine/store-watch.ts';
 import { checkExposure } from './http/auth.ts';
+import { createChanges } from './http/changes.ts';
 import { createCollector, vocabularyOf } from './http/figures.ts';
+import { createRunLog } from './http/run-log.ts';
 import { createServer } from './http/server.ts';
 import { createMetrics } from './metrics.ts';
 import type { Action, Actions } from './port/action.ts';
@@ -84,7 +86,8 @@ const RESERVE_AFTER_MS = 60_000;
 export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
   const clock = createSteadyClock(overrides.clock ?? systemClock);
   const redactor = createRedactor();
-  const log = overrides.log ?? createLog(settings.logLevel, redactor);
+  const runLog = createRunLog(clock, redactor);
+  const log = runLog.around(overrides.log ?? createLog(settings.logLevel, redactor));
   const ids = createIds(clock);
   const cleanUps: Array<() => Promise<void>> = [];
   const cleanUp = async (): Promise<void> => {
@@ -134,7 +137,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     return refuse([{ code: 'store-refused', message: error.message, mend: error.mend }], error.exitCode);
   }
   const health = createStoreHealth();
-  const opened = health.watched((overrides.aroundStore ?? ((same: Store) => same))(store));
+  const changes = createChanges({ clock, log });
+  const opened = changes.watched(health.watched((overrides.aroundStore ?? ((same: Store) => same))(store)));
   cleanUps.push(() => opened.close());
   const spawner = createSpawner({ log, clock });
   cleanUps.push(() => spawner.stop());
@@ -233,6 +237,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     intake: engine.intake,
     metrics,
     log,
+    changes,
+    runLog,
   });
 
   return ok({

@@ -221,6 +221,7 @@ export const configSchema = z.strictObject({
         available: sentences.optional(),
         unavailable: sentences.optional(),
         impact: z.string().max(1_024).optional(),
+        notify: z.array(text()).max(20).optional(),
       }),
     )
     .optional(),
@@ -256,6 +257,7 @@ export const configSchema = z.strictObject({
         .array(z.strictObject({ severity: z.array(severity).min(1).optional(), receiver: text() }))
         .max(100)
         .optional(),
+      status_updates: z.strictObject({ SEV1: updates(), SEV2: updates(), SEV3: updates(), SEV4: updates() }).optional(),
     })
     .optional(),
   audit: z
@@ -264,6 +266,11 @@ export const configSchema = z.strictObject({
   journal: z.strictObject({ retention_days: whole(1, 36_500).optional() }).optional(),
   ignore_labels: z.array(text(256)).max(64).optional(),
 });
+
+/** How often a status update is due while something of this severity is open. */
+function updates() {
+  return z.union([z.literal('off'), duration(60_000)]).optional();
+}
 
 function absolutePath() {
   return text(4_096).refine((value) => value.startsWith('/') && !value.split('/').includes('..'), {

@@ -28,6 +28,8 @@ export type DegradedMode = {
   readonly available: readonly string[];
   readonly unavailable: readonly string[];
   readonly impact: string;
+  /** Receivers that are told when it goes on and off. */
+  readonly notify?: readonly string[];
 };
 
 /** A read-only action on a schedule. `with` is from the target's connect unless given; `every` is milliseconds. */
@@ -70,6 +72,8 @@ export type Config = {
   readonly probes: readonly Probe[];
   readonly receivers: readonly Receiver[];
   readonly routes: readonly Route[];
+  /** Milliseconds between two status updates while an escalation of this severity is open; null: none is asked for. */
+  readonly statusUpdates: Readonly<Record<Severity, number | null>>;
   readonly ignoreLabels: ReadonlySet<string>;
   readonly auditRetentionDays: number;
   readonly auditCompression: boolean;
@@ -298,10 +302,28 @@ const unknownNames = (source: Source, shape: ConfigShape, components: ReadonlyMa
         unknownName(source, ['notify', 'routes', index, 'receiver'], 'receiver', route.receiver, receivers),
       );
   }
+  for (const [mode, { notify = [] }] of Object.entries(shape.degraded_modes ?? {})) {
+    for (const [index, name] of notify.entries()) {
+      if (!receivers.includes(name))
+        problems.push(unknownName(source, ['degraded_modes', mode, 'notify', index], 'receiver', name, receivers));
+    }
+  }
   return problems;
 };
 
 const ALL_SEVERITIES: readonly Severity[] = ['SEV1', 'SEV2', 'SEV3', 'SEV4'];
+/** A quarter of an hour at SEV1 is what the operations runbooks ask for; the others can wait for who looks. */
+const DEFAULT_STATUS_UPDATES: Config['statusUpdates'] = {
+  SEV1: 15 * 60_000,
+  SEV2: 60 * 60_000,
+  SEV3: null,
+  SEV4: null,
+};
+
+const withoutOff = (
+  given: NonNullable<ConfigShape['notify']>['status_updates'] = {},
+): Partial<Config['statusUpdates']> =>
+  Object.fromEntries(Object.entries(given).map(([severity, every]) => [severity, every === 'off' ? null : every]));
 
 const assemble = (
   file: string | null,
@@ -326,7 +348,12 @@ const assemble = (
   degradedModes: new Map(
     Object.entries(shape.degraded_modes ?? {}).map(([name, mode]) => [
       name,
-      { available: mode.available ?? [], unavailable: mode.unavailable ?? [], impact: mode.impact ?? '' },
+      {
+        available: mode.available ?? [],
+        unavailable: mode.unavailable ?? [],
+        impact: mode.impact ?? '',
+        ...(mode.notify === undefined ? {} : { notify: mode.notify }),
+      },
     ]),
   ),
   allow: {
@@ -353,6 +380,7 @@ const assemble = (
     severity: route.severity ?? ALL_SEVERITIES,
     receiver: route.receiver,
   })),
+  statusUpdates: { ...DEFAULT_STATUS_UPDATES, ...withoutOff(shape.notify?.status_updates) },
   ignoreLabels: new Set(shape.ignore_labels ?? DEFAULT_IGNORED_LABELS),
   auditRetentionDays: shape.audit?.retention_days ?? 30,
   auditCompression: shape.audit?.compression_enabled ?? true,

@@ -6,11 +6,13 @@ import { weakest } from '../rule/limits.ts';
 import type { ListQuery, Rows } from '../port/store.ts';
 import { actors } from './acts.ts';
 import type { ApiContext, Call, Handlers, Reply } from './call.ts';
+import { readDegradedModes } from './degraded.ts';
 import { componentFigures } from './figures.ts';
 import type { ComponentFigures } from './figures.ts';
 import { readSince } from './outside.ts';
 import { Refused } from './problem.ts';
 import { readEvidence } from './evidence.ts';
+import { createUsage, readPostmortem, readRunLog, readRunsSummary } from './reports.ts';
 import { openapi } from './routes.ts';
 import { runbookPage } from './runbook-page.ts';
 
@@ -19,6 +21,7 @@ const missing = (what: string): Refused =>
 
 export const createHandlers = (context: ApiContext): Handlers => ({
   ...fromStore(context),
+  ...reports(context),
   ...fromCatalog(context),
   ...actors(context),
 });
@@ -56,25 +59,7 @@ const fromStore = (context: ApiContext): Handlers => {
       const { run, plan, events } = found;
       return { body: { ...run, plan, events: events.map(({ seq, at, event }) => ({ seq, at, ...event })) } };
     },
-    'degraded-modes': async ({ query }) => {
-      const rows = await store.degraded();
-      const declared = context.loaded().config.degradedModes;
-      const names = [...new Set([...declared.keys(), ...rows.map((row) => row.mode)])];
-      const modes = names.map((name) => {
-        const by = rows.filter((row) => row.mode === name);
-        const { available = [], unavailable = [], impact = '' } = declared.get(name) ?? {};
-        return {
-          name,
-          active: by.length > 0,
-          since: by.length === 0 ? null : Math.min(...by.map((row) => row.since)),
-          available,
-          unavailable,
-          impact,
-          by: by.map(({ component, target, runId, since }) => ({ component, target, runId, since })),
-        };
-      });
-      return { body: slice(modes, query) };
-    },
+    'degraded-modes': async ({ query }) => ({ body: slice(await readDegradedModes(context), query) }),
     'halt-state': async () => {
       const file = context.halt.reason();
       const { on, at, by, reason, hard, until } = (await store.controls()).halt;
@@ -89,6 +74,29 @@ const fromStore = (context: ApiContext): Handlers => {
           ...(file === null ? {} : { by: 'file', reason: file }),
         },
       };
+    },
+  };
+};
+
+const reports = (context: ApiContext): Handlers => {
+  const usage = createUsage(context);
+  return {
+    logs: async ({ query }) => {
+      const id = String(query['run_id']);
+      const lines = await readRunLog(context, context.runLog, id);
+      if (lines === null) throw missing(`run ${id}`);
+      return { body: slice(lines, query) };
+    },
+    'runs-summary': async ({ query }) => {
+      const { since } = listQuery({ since: query['since'] }, context.clock.now());
+      const component = typeof query['component'] === 'string' ? query['component'] : null;
+      return { body: await readRunsSummary(context, { since: since ?? 0, component }) };
+    },
+    'usage-daily': async ({ query }) => ({ body: { items: await usage(Number(query['days'])), next: null } }),
+    postmortem: async ({ params }) => {
+      const draft = await readPostmortem(context, params['id'] ?? '');
+      if (draft === null) throw missing(`run or episode ${params['id']}`);
+      return { body: draft };
     },
   };
 };

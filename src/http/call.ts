@@ -3,6 +3,7 @@ import type { Result } from '../base/failure.ts';
 import type { Desk } from '../port/desk.ts';
 import type { Principal } from './auth.ts';
 import type { FiguresContext } from './figures.ts';
+import type { RunLog } from './run-log.ts';
 
 /** `query` and `body` have passed the route's schemas. */
 export type Call = {
@@ -20,6 +21,7 @@ export type Handlers = Readonly<Record<string, (call: Call) => Promise<Reply> | 
 export type ApiContext = FiguresContext & {
   readonly desk: Desk;
   readonly version: string;
+  readonly runLog: RunLog;
   /** Configuration, rules and runbooks anew; refused, the last good set stays. */
   readonly reload: () => Promise<Result<unknown>>;
 };

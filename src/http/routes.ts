@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
 import type { Role } from '../config.ts';
+import { CHANGE_EVENTS } from './change.ts';
+import { MOST_REPLAYED } from './changes.ts';
 import { WEBHOOK_PATH } from './webhook.ts';
 
 export type Method = 'GET' | 'POST' | 'DELETE';
@@ -33,6 +35,29 @@ const filters = (...names: readonly string[]) =>
   });
 const page = z.strictObject(paging);
 const none = z.strictObject({});
+const flag = z
+  .enum(['true', 'false'])
+  .default('true')
+  .transform((word) => word === 'true');
+export const streamQuery = z.strictObject({
+  replay_last: z.coerce.number().int().min(0).max(MOST_REPLAYED).default(0).describe('changes on record, told first'),
+  only: z
+    .string()
+    .max(256)
+    .transform((names) => names.split(','))
+    .pipe(z.array(z.enum(CHANGE_EVENTS)).min(1))
+    .optional()
+    .describe(`kinds of changes, with commas between: ${CHANGE_EVENTS.join(', ')}`),
+  follow: flag.describe('false: what is on record, then the end'),
+  last_event_id: text(128).optional().describe('as the header Last-Event-ID: goes on after this change'),
+});
+
+const logsQuery = z.strictObject({ ...paging, run_id: text(64).describe('the run') });
+const summaryQuery = z.strictObject({
+  since: text(64).default('24h').describe('an RFC 3339 time, or a duration such as 24h'),
+  component: text(128).optional(),
+});
+const dailyQuery = z.strictObject({ days: z.coerce.number().int().min(1).max(90).default(30) });
 
 const duration = z.string().transform((value, context) => {
   const ms = parseDuration(value);
@@ -186,6 +211,16 @@ export const ROUTES: readonly Route[] = [
     'What waits for a human, or did.',
     filters('id', 'kind', 'status', 'severity', 'component', 'target', 'runId', 'episodeId', 'closedBy'),
   ),
+  read('logs', 'logs', 'What amends logged and what the steps said of a run, oldest first.', logsQuery),
+  read('events-stream', 'events/stream', 'Changes as they happen, as server-sent events.', streamQuery),
+  read(
+    'runs-summary',
+    'metrics/runs-summary',
+    'How runs ended, how often and how fast, by component and strategy.',
+    summaryQuery,
+  ),
+  read('usage-daily', 'metrics/usage-daily', 'What came in and what was done, day by day (UTC).', dailyQuery),
+  read('postmortem', 'postmortems/:id', 'The draft of a post-mortem of a run or an episode, as Markdown and as data.'),
   read('audit', 'audit', 'Every change, in a chain of hashes.', filters('seq', 'actor', 'action', 'subject')),
   read('halt-state', 'halt', 'Whether everything stands still.'),
   read('openapi', 'openapi.json', 'This description.'),
@@ -290,6 +325,7 @@ const operation = (route: Route): object => {
     responses: {
       [route.id === 'deliver' ? '202' : '200']: {
         description: 'Done.',
+        ...(route.id === 'events-stream' ? { content: { 'text/event-stream': { schema: { type: 'string' } } } } : {}),
         ...(route.id === 'runbook-page' ? { content: { 'text/html': { schema: { type: 'string' } } } } : {}),
         ...(isList ? { content: { 'application/json': { schema: { $ref: '#/components/schemas/Page' } } } } : {}),
       },

@@ -19,6 +19,8 @@ import type { Settings, WebConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import { createHandlers } from './api.ts';
+import type { Changes } from './changes.ts';
+import { readDegradedModes } from './degraded.ts';
 import type { ApiContext, Call, Handlers } from './call.ts';
 import { createAuthenticator, hasCredentials, isCrossSite, isLocalHost, mayAct } from './auth.ts';
 import type { Authenticate, Principal } from './auth.ts';
@@ -27,8 +29,10 @@ import type { HealthContext } from './health.ts';
 import { outside } from './outside.ts';
 import { Refused, SAFE_HEADERS, TITLES, UNAUTHORIZED, sendProblem } from './problem.ts';
 import type { Refusal } from './problem.ts';
-import { ROUTES } from './routes.ts';
+import { ROUTES, streamQuery } from './routes.ts';
 import type { Route } from './routes.ts';
+import { createStreams } from './stream.ts';
+import type { Streams } from './stream.ts';
 import { WEBHOOK_PATH, createWebhookHandler } from './webhook.ts';
 import type { WebhookOptions } from './webhook.ts';
 
@@ -42,6 +46,7 @@ export type HttpOptions = ApiContext &
     readonly log: Log;
     readonly clock: Clock;
     readonly limits?: WebhookOptions['limits'];
+    readonly changes: Changes;
     /** API requests a minute and credential. */
     readonly requestsPerMinute?: number;
   };
@@ -75,7 +80,8 @@ export const createServer = (options: HttpOptions): HttpServer => {
     log: options.log,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
-  const app = createApp(options, authenticate);
+  const streams = createStreams({ ...options, degradedModes: () => readDegradedModes(options) });
+  const app = createApp(options, authenticate, streams);
   const listener: RequestListener = (request, response) => {
     if (pathOf(request) === WEBHOOK_PATH) webhook(request, response);
     else app(request, response);
@@ -97,6 +103,7 @@ export const createServer = (options: HttpOptions): HttpServer => {
     stop: (graceMs = GRACE_MS) =>
       new Promise((resolve) => {
         const timer = options.clock.after(graceMs, () => server.closeAllConnections());
+        streams.close();
         server.close(() => {
           timer.cancel();
           resolve();
@@ -141,7 +148,7 @@ const secureContext = ({ certFile, keyFile, clientCaFile }: NonNullable<WebConfi
 
 type Answering = Response<unknown, { principal?: Principal }>;
 
-const createApp = (options: HttpOptions, authenticate: Authenticate): Express => {
+const createApp = (options: HttpOptions, authenticate: Authenticate, streams: Streams): Express => {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').enable('strict routing');
   app.set('query parser', 'simple');
@@ -180,7 +187,7 @@ const createApp = (options: HttpOptions, authenticate: Authenticate): Express =>
   for (const path of new Set(listed.map((route) => route.path))) {
     const routes = listed.filter((route) => route.path === path);
     app.all(path, (request: Request, response: Answering, next) =>
-      dispatch({ routes, handlers, options, body }, request, response, next),
+      dispatch({ routes, handlers, options, body, authenticate, streams }, request, response, next),
     );
   }
   app.use((_request, response) => sendProblem(response, { status: 404, title: 'Not found' }));
@@ -255,14 +262,12 @@ type Dispatch = {
   readonly handlers: Handlers;
   readonly options: HttpOptions;
   readonly body: express.RequestHandler;
+  readonly authenticate: Authenticate;
+  readonly streams: Streams;
 };
 
-const dispatch = async (
-  { routes, handlers, options, body }: Dispatch,
-  request: Request,
-  response: Answering,
-  next: NextFunction,
-): Promise<void> => {
+const dispatch = async (given: Dispatch, request: Request, response: Answering, next: NextFunction): Promise<void> => {
+  const { routes, handlers, options, body } = given;
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   const route = routes.find((candidate) => candidate.method === method);
   response.on('finish', () => options.metrics.request(routes[0]?.path ?? 'other', response.statusCode));
@@ -281,6 +286,10 @@ const dispatch = async (
       sendText(response, options.metrics.contentType, await options.metrics.text());
       return;
     }
+    if (route.id === 'events-stream') {
+      await stream(given, route, request, response);
+      return;
+    }
     const handler = handlers[route.id];
     if (handler === undefined) throw new Error(`the route ${route.id} has no handler`);
     const call: Call = {
@@ -295,6 +304,26 @@ const dispatch = async (
   } catch (error) {
     next(error);
   }
+};
+
+const stream = async (
+  { streams, authenticate }: Dispatch,
+  route: Route,
+  request: Request,
+  response: Answering,
+): Promise<void> => {
+  const query = checked(route.query, { ...request.query }, 'query') as z.output<typeof streamQuery>;
+  const lastEventId = request.get('last-event-id') ?? query.last_event_id ?? null;
+  await streams.open(response, {
+    replayLast: query.replay_last,
+    lastEventId,
+    only: query.only ?? [],
+    follow: query.follow && request.method !== 'HEAD',
+    async stillMay() {
+      const known = await authenticate(request);
+      return known.ok && mayAct(known.principal.role, 'viewer');
+    },
+  });
 };
 
 /** An empty body is an empty object; anything but JSON is refused, which also keeps a page's forms out. */

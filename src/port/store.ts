@@ -427,6 +427,8 @@ export type Store = {
   write(writes: readonly Write[], now: number): Promise<void>;
   controls(): Promise<Controls>;
   list<K extends keyof Rows>(kind: K, query: ListQuery): Promise<Page<Rows[K]>>;
+  /** Rows whose time is from `from` to before `to`. */
+  count(kind: keyof Rows, from: number, to: number): Promise<number>;
   decision(id: string): Promise<DecisionRow | null>;
   alert(id: string): Promise<AlertRow | null>;
   delivery(id: string): Promise<DeliveryRow | null>;

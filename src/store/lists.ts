@@ -152,3 +152,13 @@ export const listRows = async <Name extends keyof Rows>(
       : null;
   return { items: shown.map((row) => listing.toRow(row)), next };
 };
+
+export const countRows = async (queries: Queries, kind: keyof Rows, from: number, to: number): Promise<number> => {
+  const time = sql.ref<number>(LISTINGS[kind].time);
+  const found = await queries
+    .selectFrom(kind as keyof Tables)
+    .select(sql<number>`count(*)`.as('rows'))
+    .where(sql<boolean>`${time} >= ${from} and ${time} < ${to}`)
+    .executeTakeFirst();
+  return found?.rows ?? 0;
+};

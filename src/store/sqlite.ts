@@ -16,7 +16,7 @@ import { dueEpisodes, readEpisodes, sweepEpisodes } from './episodes.ts';
 import { bytesOf, makeFolder, markCreated, mustCreate, ownFolder, pathsIn, setRemainsAside } from './folder.ts';
 import type { Paths } from './folder.ts';
 import { breakerAttempts, readAttempts, readSnapshot, readStorm } from './history.ts';
-import { listRows } from './lists.ts';
+import { countRows, listRows } from './lists.ts';
 import { MIGRATIONS, migrate } from './migrate.ts';
 import { readUndecided, receiveAll } from './receive.ts';
 import { StoreRefused } from './refused.ts';
@@ -216,6 +216,7 @@ const createStore = (
     write: (writes, now) => writing(async (queries) => applyWrites(queries, writes, await effectiveNow(queries, now))),
     controls: () => readingAtOnce((queries) => readControls(queries, options.clock.now())),
     list: (kind, query) => reading((queries) => listRows(queries, kind, query)),
+    count: (kind, from, to) => reading((queries) => countRows(queries, kind, from, to)),
     decision: async (id) =>
       optional(
         await reading((queries) => queries.selectFrom('decisions').selectAll().where('id', '=', id).executeTakeFirst()),

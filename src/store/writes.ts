@@ -256,7 +256,12 @@ const setDegraded = async (queries: Queries, write: Of<'degraded'>, now: number)
         .where('target', '=', write.target)
         .returning('mode')
         .executeTakeFirst();
-  if (result !== undefined) await bumpVersion(queries, write.component);
+  if (result === undefined) return;
+  await bumpVersion(queries, write.component);
+  const { mode, on, component, target, runId } = write;
+  const detail = { component, target, run_id: runId };
+  const action = on ? 'degraded.set' : 'degraded.clear';
+  await appendAudit(queries, { type: 'audit', actor: 'amends', action, subject: mode, detail }, now);
 };
 
 /** One that is open with the same `dedup` is only counted, and pages nobody again. */

@@ -21,7 +21,9 @@ import { createEmergencyJournal } from '../../../src/engine/emergency.ts';
 import { createEngine } from '../../../src/engine/engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { createHaltFile } from '../../../src/engine/halt-file.ts';
+import { createChanges } from '../../../src/http/changes.ts';
 import { createCollector, vocabularyOf } from '../../../src/http/figures.ts';
+import { createRunLog } from '../../../src/http/run-log.ts';
 import { createServer } from '../../../src/http/server.ts';
 import type { HttpOptions, HttpServer } from '../../../src/http/server.ts';
 import { createMetrics } from '../../../src/metrics.ts';
@@ -141,16 +143,13 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
   const clock = systemClock;
   const ids = createIds(clock);
   const redactor = createRedactor();
-  const log = createLog('debug', redactor, { write: (line) => void logged.push(line) });
+  const runLog = createRunLog(clock, redactor);
+  const log = runLog.around(createLog('debug', redactor, { write: (line) => void logged.push(line) }));
+  const changes = createChanges({ clock, log });
   const halt = createHaltFile(join(folder, 'halt'));
-  const store = await openSqliteStore({
-    folder: join(folder, 'data'),
-    clock,
-    ids,
-    log,
-    owner: 'test',
-    acceptEmptyHistory: false,
-  });
+  const store = changes.watched(
+    await openSqliteStore({ folder: join(folder, 'data'), clock, ids, log, owner: 'test', acceptEmptyHistory: false }),
+  );
   const registry = new Registry();
   const metrics = createMetrics({
     registry,
@@ -194,6 +193,8 @@ export const start = async (web: WebConfig | null, over: Partial<HttpOptions> = 
     intake: engine.intake,
     desk: engine.desk,
     working: () => true,
+    changes,
+    runLog,
     reload: async () => {
       loaded = await load();
       return ok(null);
