@@ -13,7 +13,7 @@ import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
 import { historyByTimePassed } from './time-passed.ts';
-import { contradicted, markIneffective, withdrawResolved } from './withdraw.ts';
+import { contradicted, markIneffective, settlingNear, withdrawResolved } from './withdraw.ts';
 
 export type Decider = Loop & {
   tick(): Promise<void>;
@@ -91,13 +91,12 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
 
   /** In order. What admission or another act follows from is committed by itself, so that whatever comes after sees it. */
   const decideBundles = async (bundles: readonly Bundle[]): Promise<void> => {
+    const all = bundles.flatMap(({ items }) => items);
     const episodes = await store.episodesById(
-      bundles.flatMap(({ items }) =>
-        items.flatMap(({ received: { change, episodeId } }) => (change === 'opened' ? [] : (episodeId ?? []))),
-      ),
+      all.flatMap(({ received: { change, episodeId } }) => (change === 'opened' ? [] : (episodeId ?? []))),
     );
     const looked = new Set<string>();
-    let settling = await store.settlingRuns();
+    let settling = await settlingNear(context, all);
     let pending: Pending[] = [];
     const flush = async (): Promise<void> => {
       await commit(pending);
@@ -119,7 +118,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
         if (!acts) continue;
         await flush();
         for (const act of after) await act();
-        if (after.length > 0) settling = await store.settlingRuns();
+        if (after.length > 0) settling = await settlingNear(context, all);
       }
     }
     await flush();

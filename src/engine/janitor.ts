@@ -6,6 +6,7 @@ import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { lookAtQuestions } from './questions.ts';
+import { createUpdates } from './updates.ts';
 import { declareIneffective, withdrawResolved } from './withdraw.ts';
 
 /** Nothing it looks after is a matter of a second, and each look costs a transaction. */
@@ -20,10 +21,13 @@ const MOST_EPISODES = 500;
 
 export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<void> } => {
   const { store, clock } = context;
+  const updates = createUpdates(context);
   let prunedAt = Number.NEGATIVE_INFINITY;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
   const tick = async (): Promise<void> => {
+    // To tell people is no act: a halt does not keep it from them.
+    await updates.tick();
     if (context.halt.reason() !== null || (await store.controls()).halt.on) return;
     await lookAtQuestions(context);
     await lookAtSettling();
@@ -34,9 +38,7 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
 
   /** At the end of its time a verified run's alert must be quiet, under whatever other labels it may have come back. */
   const lookAtSettling = async (): Promise<void> => {
-    const now = clock.now();
-    for (const run of await store.settlingRuns()) {
-      if (run.settleUntil > now) continue;
+    for (const run of await store.settledRuns(clock.now())) {
       if (await stillFires(run))
         await declareIneffective(context, run, 'the alert did not go quiet while the run was settling', () => true);
       else await store.endSettling(run.id);

@@ -9,6 +9,7 @@ import type { Plan } from '../run/plan.ts';
 import type { RunState } from '../run/state.ts';
 import { apply, mutated } from '../run/state.ts';
 import type { RunView, SettlingRun } from '../port/store.ts';
+import type { Item } from './backlog.ts';
 import type { EngineContext, Loaded } from './context.ts';
 import { remember } from './intake.ts';
 import type { Addition } from './record.ts';
@@ -73,6 +74,23 @@ const stopAsking = (view: RunView, state: RunState): Addition => ({
     { type: 'inbox.close_for_run', runId: view.run.id, kind: 'approval', by: 'amends', comment: 'the alert resolved' },
   ],
 });
+
+/** The settling runs that any of these entries might contradict. */
+export const settlingNear = async (context: EngineContext, items: readonly Item[]): Promise<readonly SettlingRun[]> => {
+  const select = selectorOf(context.loaded());
+  const targets = new Set<string>();
+  const episodes = new Set<string>();
+  for (const { entry, received } of items) {
+    if (!entry.valid || entry.alert.status !== 'firing') continue;
+    const selection = select(entry.alert.labels);
+    if (selection.found) targets.add(selection.target.name);
+    // What it opened has had no run.
+    if (received.episodeId !== null && received.change !== 'opened') episodes.add(received.episodeId);
+  }
+  return targets.size + episodes.size === 0
+    ? []
+    : context.store.settlingRuns({ targets: [...targets], episodes: [...episodes] });
+};
 
 /** The settling runs that this firing entry contradicts: it began after their verification, on the same target. */
 export const contradicted = (

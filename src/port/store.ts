@@ -399,8 +399,13 @@ export type Store = {
     id: string,
   ): Promise<{ readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] } | null>;
   activeRuns(): Promise<readonly RunRow[]>;
-  /** Done and resolved, and still watched. */
-  settlingRuns(): Promise<readonly SettlingRun[]>;
+  /** Done, resolved and still watched: on one of these targets, of whatever kind, or of one of these episodes. */
+  settlingRuns(near: {
+    readonly targets: readonly string[];
+    readonly episodes: readonly string[];
+  }): Promise<readonly SettlingRun[]>;
+  /** Done, resolved, and watched for as long as it was to be. */
+  settledRuns(now: number): Promise<readonly SettlingRun[]>;
   /** A verified run is watched no longer. */
   endSettling(runId: string): Promise<void>;
   attempts(query: {

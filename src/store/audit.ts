@@ -4,6 +4,7 @@ import type { JsonObject } from '../base/json.ts';
 import { canonical, sha256 } from '../base/json.ts';
 import type { AuditRow } from '../port/store.ts';
 import type { Write } from '../run/writes.ts';
+import { prepared } from './prepared.ts';
 import type { Queries, Row } from './tables.ts';
 
 /** What stands before the first row. */
@@ -18,11 +19,13 @@ export type AuditVerdict =
 export const auditHash = (row: Omit<Row<'audit'>, 'hash'>): string =>
   sha256(row.prev + canonical([row.seq, row.at, row.actor, row.action, row.subject, row.detail]));
 
+const lastRow = prepared((queries) =>
+  queries.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1),
+);
+const newRow = prepared((queries, given: Row<'audit'>) => queries.insertInto('audit').values(given));
+
 export const auditHead = async (queries: Queries): Promise<AuditHead> =>
-  (await queries.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').limit(1).executeTakeFirst()) ?? {
-    seq: 0,
-    hash: GENESIS,
-  };
+  (await lastRow.first(queries, {})) ?? { seq: 0, hash: GENESIS };
 
 /** Lone surrogates come back from the database as U+FFFD: the hash has to cover what comes back. */
 const storable = (text: string): string => Buffer.from(text).toString();
@@ -32,20 +35,17 @@ export const appendAudit = async (
   write: Extract<Write, { type: 'audit' }>,
   now: number,
 ): Promise<void> => {
-  const head = await auditHead(queries);
+  const last = await auditHead(queries);
   const row = {
-    seq: head.seq + 1,
+    seq: last.seq + 1,
     at: now,
     actor: storable(write.actor),
     action: storable(write.action),
     subject: storable(write.subject),
     detail: canonical(write.detail),
-    prev: head.hash,
+    prev: last.hash,
   };
-  await queries
-    .insertInto('audit')
-    .values({ ...row, hash: auditHash(row) })
-    .execute();
+  await newRow.run(queries, { ...row, hash: auditHash(row) });
 };
 
 export const toAuditRow = (row: Row<'audit'>): AuditRow => ({ ...row, detail: JSON.parse(row.detail) as JsonObject });

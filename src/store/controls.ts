@@ -2,11 +2,36 @@
 import { sql } from 'kysely';
 import type { Controls } from '../port/store.ts';
 import type { Demotion, Disabled, Halt } from '../run/history.ts';
+import { prepared } from './prepared.ts';
 import { toDisabled } from './rows.ts';
 import type { Queries, Row } from './tables.ts';
 
-export const controlsRow = (queries: Queries): Promise<Row<'controls'>> =>
-  queries.selectFrom('controls').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
+const controls = prepared((queries) => queries.selectFrom('controls').selectAll().where('id', '=', 1));
+const nowSeen = prepared((queries, given: { now: number }) =>
+  queries
+    .updateTable('controls')
+    .set({ highest_now: sql`case when highest_now < ${given.now} then ${given.now} else highest_now end` })
+    .where('id', '=', 1)
+    .returning('highest_now'),
+);
+const versionOf = prepared((queries, given: { component: string }) =>
+  queries.selectFrom('components').select('version').where('name', '=', given.component),
+);
+const nextVersion = prepared((queries, given: { component: string }) =>
+  queries
+    .insertInto('components')
+    .values({ name: given.component, version: 1 })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ version: sql`components.version + 1` })),
+);
+/** Of rules, those that hold at that time. */
+const demotionsAt = prepared((queries, given: { now: number }) =>
+  queries
+    .selectFrom('demotions')
+    .selectAll()
+    .where((where) => where.or([where('until', 'is', null), where('until', '>', given.now)])),
+);
+
+export const controlsRow = (queries: Queries): Promise<Row<'controls'>> => controls.one(queries, {});
 
 export const toHalt = (row: Row<'controls'>): Halt => ({
   on: row.halt_on === 1,
@@ -31,26 +56,14 @@ export const effectiveNow = async (queries: Queries, given: number): Promise<num
   Math.max(given, (await controlsRow(queries)).highest_now);
 
 /** The same, and nothing may be decided at an earlier time from now on. */
-export const advanceNow = async (queries: Queries, given: number): Promise<number> => {
-  const row = await queries
-    .updateTable('controls')
-    .set({ highest_now: sql`case when highest_now < ${given} then ${given} else highest_now end` })
-    .where('id', '=', 1)
-    .returning('highest_now')
-    .executeTakeFirstOrThrow();
-  return row.highest_now;
-};
+export const advanceNow = async (queries: Queries, given: number): Promise<number> =>
+  (await nowSeen.one(queries, { now: given })).highest_now;
 
 export const historyVersion = async (queries: Queries, component: string): Promise<number> =>
-  (await queries.selectFrom('components').select('version').where('name', '=', component).executeTakeFirst())
-    ?.version ?? 0;
+  (await versionOf.first(queries, { component }))?.version ?? 0;
 
 export const bumpVersion = async (queries: Queries, component: string): Promise<void> => {
-  await queries
-    .insertInto('components')
-    .values({ name: component, version: 1 })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ version: sql`components.version + 1` }))
-    .execute();
+  await nextVersion.run(queries, { component });
 };
 
 /** A rule may serve any component. */
@@ -63,16 +76,7 @@ export const bumpAllVersions = async (queries: Queries): Promise<void> => {
 
 /** Of rules, those that hold at that time; null: at the latest that the store knows. */
 export const readDemotions = async (queries: Queries, now: number | null): Promise<ReadonlyMap<string, Demotion>> => {
-  const rows = await queries
-    .selectFrom('demotions')
-    .selectAll()
-    .where((where) =>
-      where.or([
-        where('until', 'is', null),
-        where('until', '>', now ?? where.selectFrom('controls').select('highest_now').where('id', '=', 1)),
-      ]),
-    )
-    .execute();
+  const rows = await demotionsAt.all(queries, { now: now ?? (await controlsRow(queries)).highest_now });
   return new Map(rows.map(({ rule, mode, until, reason, since }) => [rule, { mode, until, reason, since }]));
 };
 

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { EpisodeRow } from '../port/store.ts';
 import { toEpisodeRow } from './rows.ts';
+import { prepared } from './prepared.ts';
 import type { Queries } from './tables.ts';
 
 const firing = sql<boolean>`state = 'firing'`;
@@ -26,14 +27,13 @@ export const readEpisodes = async (
   return found;
 };
 
-/** Only those that fire: one that is quiet is looked at again when it reopens. */
-export const dueEpisodes = async (queries: Queries, now: number, limit: number): Promise<readonly EpisodeRow[]> => {
-  const rows = await queries
+const due = prepared((queries, given: { now: number; limit: number }) =>
+  queries
     .selectFrom('episodes')
     .selectAll()
     .where(firing)
     .where('next_evaluation_at', 'is not', null)
-    .where('next_evaluation_at', '<=', now)
+    .where('next_evaluation_at', '<=', given.now)
     .where((where) =>
       where.not(
         where.exists(
@@ -46,10 +46,12 @@ export const dueEpisodes = async (queries: Queries, now: number, limit: number):
       ),
     )
     .orderBy('next_evaluation_at')
-    .limit(limit)
-    .execute();
-  return rows.map(toEpisodeRow);
-};
+    .limit(given.limit),
+);
+
+/** Only those that fire: one that is quiet is looked at again when it reopens. */
+export const dueEpisodes = async (queries: Queries, now: number, limit: number): Promise<readonly EpisodeRow[]> =>
+  (await due.all(queries, { now, limit })).map(toEpisodeRow);
 
 type Lengths = (component: string | null) => number;
 

@@ -1,11 +1,13 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
 import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
-import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView, SettlingRun } from '../port/store.ts';
+import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView, SettlingRun, Store } from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
+import { appendAudit } from './audit.ts';
 import { bumpVersion, controlsRow } from './controls.ts';
 import { readHistory, settling } from './history.ts';
+import { prepared } from './prepared.ts';
 import { toRunRow, toSettlingRun, toStoredEvent } from './rows.ts';
 import type { Queries, Row } from './tables.ts';
 import { appendEvents, applyWrites } from './writes.ts';
@@ -14,21 +16,64 @@ const underWay = sql<boolean>`state <> 'done'`;
 
 export type StoredRun = { readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] };
 
-const findRun = (queries: Queries, id: string): Promise<Row<'runs'> | undefined> =>
-  queries.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
+const runById = prepared((queries, given: { id: string }) =>
+  queries.selectFrom('runs').selectAll().where('id', '=', given.id),
+);
+const eventsOf = prepared((queries, given: { id: string }) =>
+  queries.selectFrom('run_events').select(['seq', 'at', 'event']).where('run_id', '=', given.id).orderBy('seq'),
+);
+const nextOpen = (queries: Queries) =>
+  queries
+    .selectFrom('runs')
+    .selectAll()
+    .where(underWay)
+    .where('state', '<>', 'awaiting_approval')
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(1);
+const nextLeft = prepared((queries, given: { now: number }) => nextOpen(queries).where('lease_until', '<', given.now));
+const nextDue = prepared((queries, given: { now: number }) =>
+  nextOpen(queries).where('lease_until', 'is', null).where('not_before', '<=', given.now),
+);
+const leased = prepared(
+  (queries, given: { id: string; owner: string; until: number; fence: number; recoveries: number }) =>
+    queries
+      .updateTable('runs')
+      .set({
+        lease_owner: given.owner,
+        lease_until: given.until,
+        fence: given.fence,
+        recoveries: given.recoveries,
+      })
+      .where('id', '=', given.id),
+);
+const released = prepared((queries, given: { id: string }) =>
+  queries.updateTable('runs').set({ lease_owner: null, lease_until: null }).where('id', '=', given.id),
+);
+const projected = prepared((queries, given: Projection & { id: string }) =>
+  queries
+    .updateTable('runs')
+    .set({
+      state: given.state,
+      outcome: given.outcome,
+      cause: given.cause,
+      not_before: given.notBefore,
+      started_at: given.startedAt,
+      first_step_at: given.firstStepAt,
+      verified_at: given.verifiedAt,
+      ended_at: given.endedAt,
+      settle_until: given.settleUntil,
+    })
+    .where('id', '=', given.id),
+);
 
 const withEvents = async (queries: Queries, row: Row<'runs'>): Promise<StoredRun> => {
-  const events = await queries
-    .selectFrom('run_events')
-    .select(['seq', 'at', 'event'])
-    .where('run_id', '=', row.id)
-    .orderBy('seq')
-    .execute();
+  const events = await eventsOf.all(queries, { id: row.id });
   return { run: toRunRow(row), plan: JSON.parse(row.plan) as Plan, events: events.map(toStoredEvent) };
 };
 
 export const readRun = async (queries: Queries, id: string): Promise<StoredRun | null> => {
-  const row = await findRun(queries, id);
+  const row = await runById.first(queries, { id });
   return row === undefined ? null : withEvents(queries, row);
 };
 
@@ -72,16 +117,7 @@ const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<
 /** Work that a dead worker left comes first: it holds a target. While halted nothing is handed out. */
 const nextRun = async (queries: Queries, now: number): Promise<Row<'runs'> | undefined> => {
   if ((await controlsRow(queries)).halt_on === 1) return undefined;
-  const open = queries
-    .selectFrom('runs')
-    .selectAll()
-    .where(underWay)
-    .where('state', '<>', 'awaiting_approval')
-    .orderBy('created_at')
-    .orderBy('id')
-    .limit(1);
-  const left = await open.where('lease_until', '<', now).executeTakeFirst();
-  return left ?? (await open.where('lease_until', 'is', null).where('not_before', '<=', now).executeTakeFirst());
+  return (await nextLeft.first(queries, { now })) ?? (await nextDue.first(queries, { now }));
 };
 
 export const hasWork = async (queries: Queries, now: number): Promise<boolean> =>
@@ -96,14 +132,11 @@ export const claimRun = async (
   const row = await nextRun(queries, now);
   if (row === undefined) return null;
   const lease: Lease = { owner, fence: row.fence + 1, until: now + leaseMs };
-  const taken = {
-    lease_owner: owner,
-    lease_until: lease.until,
-    fence: lease.fence,
-    recoveries: row.recoveries + (row.lease_until === null ? 0 : 1),
-  };
-  await queries.updateTable('runs').set(taken).where('id', '=', row.id).execute();
-  return { lease, view: await aloneOf(queries, { ...row, ...taken }, now) };
+  const { id, recoveries: before } = row;
+  const recoveries = before + (row.lease_until === null ? 0 : 1);
+  await leased.run(queries, { ...lease, id, recoveries });
+  const taken = { ...row, lease_owner: owner, lease_until: lease.until, fence: lease.fence, recoveries };
+  return { lease, view: await aloneOf(queries, taken, now) };
 };
 
 export const renewLease = async (
@@ -126,18 +159,6 @@ export const renewLease = async (
   return renewed;
 };
 
-const projectionColumns = (projection: Projection): Partial<Row<'runs'>> => ({
-  state: projection.state,
-  outcome: projection.outcome,
-  cause: projection.cause,
-  not_before: projection.notBefore,
-  started_at: projection.startedAt,
-  first_step_at: projection.firstStepAt,
-  verified_at: projection.verifiedAt,
-  ended_at: projection.endedAt,
-  settle_until: projection.settleUntil,
-});
-
 const change = async <View extends RunAlone, T>(
   queries: Queries,
   runId: string,
@@ -146,7 +167,7 @@ const change = async <View extends RunAlone, T>(
   viewOfRun: (queries: Queries, row: Row<'runs'>, now: number) => Promise<View>,
   decide: (view: View) => RunChange<T> | null,
 ): Promise<T | null> => {
-  const row = await findRun(queries, runId);
+  const row = await runById.first(queries, { id: runId });
   if (row === undefined) return null;
   if (lease !== null && (row.fence !== lease.fence || row.lease_owner !== lease.owner)) {
     throw new LeaseLost(`the run ${runId} is no longer ${lease.owner}'s`);
@@ -155,12 +176,11 @@ const change = async <View extends RunAlone, T>(
   const answer = decide(view);
   if (answer === null) return null;
   await appendEvents(queries, runId, view.events.at(-1)?.seq ?? 0, answer.events, now);
-  const set: Partial<Row<'runs'>> = {
-    ...(answer.projection === null ? {} : projectionColumns(answer.projection)),
-    ...(answer.release ? { lease_owner: null, lease_until: null } : {}),
-  };
-  if (Object.keys(set).length > 0) await queries.updateTable('runs').set(set).where('id', '=', runId).execute();
-  if (answer.projection !== null) await bumpVersion(queries, row.component);
+  if (answer.release) await released.run(queries, { id: runId });
+  if (answer.projection !== null) {
+    await projected.run(queries, { ...answer.projection, id: runId });
+    await bumpVersion(queries, row.component);
+  }
   await applyWrites(queries, answer.writes, now);
   return answer.answer;
 };
@@ -183,17 +203,40 @@ export const readActiveRuns = async (queries: Queries): Promise<readonly RunRow[
     toRunRow,
   );
 
-export const readSettlingRuns = async (queries: Queries): Promise<readonly SettlingRun[]> =>
-  (
-    await queries
-      .selectFrom('runs')
-      .select(['id', 'component', 'kind', 'target', 'strategy', 'rule', 'episode_id', 'verified_at', 'settle_until'])
-      .where(settling)
-      .orderBy('created_at')
-      .orderBy('id')
-      .execute()
-  ).map(toSettlingRun);
+const watched = (queries: Queries) =>
+  queries
+    .selectFrom('runs')
+    .select(['id', 'component', 'kind', 'target', 'strategy', 'rule', 'episode_id', 'verified_at', 'settle_until'])
+    .where(settling);
+const watchedUntil = prepared((queries, given: { now: number }) =>
+  watched(queries).where('settle_until', '<=', given.now).orderBy('settle_until').orderBy('id'),
+);
 
-export const endSettling = async (queries: Queries, runId: string): Promise<void> => {
+/** A parameter each; SQLite takes 32,766. */
+const NAMES_A_QUERY = 500;
+
+export const readSettlingRuns = async (
+  queries: Queries,
+  { targets, episodes }: Parameters<Store['settlingRuns']>[0],
+): Promise<readonly SettlingRun[]> => {
+  const found = new Map<string, SettlingRun>();
+  const find = async (column: 'target' | 'episode_id', names: readonly string[]): Promise<void> => {
+    for (let from = 0; from < names.length; from += NAMES_A_QUERY) {
+      const some = names.slice(from, from + NAMES_A_QUERY);
+      for (const row of await watched(queries).where(column, 'in', some).orderBy('created_at').orderBy('id').execute())
+        found.set(row.id, toSettlingRun(row));
+    }
+  };
+  await find('target', targets);
+  await find('episode_id', episodes);
+  return [...found.values()];
+};
+
+export const readSettledRuns = async (queries: Queries, now: number): Promise<readonly SettlingRun[]> =>
+  (await watchedUntil.all(queries, { now })).map(toSettlingRun);
+
+export const endSettling = async (queries: Queries, runId: string, now: number): Promise<void> => {
   await queries.updateTable('runs').set({ settle_ended: 1 }).where('id', '=', runId).execute();
+  const detail = { run: { settled: true } };
+  await appendAudit(queries, { type: 'audit', actor: 'amends', action: 'run.settled', subject: runId, detail }, now);
 };

@@ -29,6 +29,7 @@ import {
   hasWork,
   readActiveRuns,
   readRun,
+  readSettledRuns,
   readSettlingRuns,
   renewLease,
 } from './runs.ts';
@@ -199,8 +200,10 @@ const createStore = (
       writing(async (queries) => extendRun(queries, runId, lease, await advanceNow(queries, now), change)),
     run: (id) => readingAtOnce((queries) => readRun(queries, id)),
     activeRuns: () => reading(readActiveRuns),
-    settlingRuns: () => reading(readSettlingRuns),
-    endSettling: (runId) => writing((queries) => endSettling(queries, runId)),
+    settlingRuns: (near) => reading((queries) => readSettlingRuns(queries, near)),
+    settledRuns: (now) => readingAtOnce(async (queries) => readSettledRuns(queries, await effectiveNow(queries, now))),
+    endSettling: (runId) =>
+      writing(async (queries) => endSettling(queries, runId, await effectiveNow(queries, options.clock.now()))),
     breakerAttempts: (breakers) =>
       readingAtOnce(async (queries) => {
         const found: Array<Awaited<ReturnType<typeof breakerAttempts>>> = [];

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
 import { toOutboxRow } from './rows.ts';
+import { prepared } from './prepared.ts';
 import type { Queries } from './tables.ts';
 
 /** A run keeps its decision for ever, and with it the alert and the delivery that explain it. */
@@ -60,13 +61,12 @@ export const readFigures = async (queries: Queries, bytes: number): Promise<Stor
   return { ...figures, bytes };
 };
 
-/** What is to be sent now; of one run to one receiver, never before what came earlier. */
-export const outboxDue = async (queries: Queries, now: number, limit: number): Promise<readonly OutboxRow[]> => {
-  const rows = await queries
+const due = prepared((queries, given: { now: number; limit: number }) =>
+  queries
     .selectFrom('outbox')
     .selectAll()
     .where(sql<boolean>`status = 'pending'`)
-    .where('next_at', '<=', now)
+    .where('next_at', '<=', given.now)
     .where((where) =>
       where.not(
         where.exists(
@@ -76,16 +76,18 @@ export const outboxDue = async (queries: Queries, now: number, limit: number): P
             .where(sql<boolean>`earlier.status = 'pending'`)
             .whereRef('earlier.run_id', '=', 'outbox.run_id')
             .whereRef('earlier.seq', '<', 'outbox.seq')
-            .where('earlier.next_at', '>', now)
+            .where('earlier.next_at', '>', given.now)
             .where(sql<boolean>`coalesce(earlier.receiver, '') = coalesce(outbox.receiver, '')`),
         ),
       ),
     )
     .orderBy('seq')
-    .limit(limit)
-    .execute();
-  return rows.map(toOutboxRow);
-};
+    .limit(given.limit),
+);
+
+/** What is to be sent now; of one run to one receiver, never before what came earlier. */
+export const outboxDue = async (queries: Queries, now: number, limit: number): Promise<readonly OutboxRow[]> =>
+  (await due.all(queries, { now, limit })).map(toOutboxRow);
 
 export const outboxDone = async (
   queries: Queries,

@@ -1,11 +1,12 @@
 // Puts each kind of Write into the open transaction.
 import { sql } from 'kysely';
-import type { RunEvent } from '../run/events.ts';
+import type { Outcome, OutcomeCause, RunEvent } from '../run/events.ts';
 import type { Attempt, Halt } from '../run/history.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';
 import type { EpisodePatch, NewRun, Write } from '../run/writes.ts';
 import { appendAudit } from './audit.ts';
 import { bumpAllVersions, bumpVersion, controlsRow, toHalt } from './controls.ts';
+import { prepared } from './prepared.ts';
 import type { Queries, Row } from './tables.ts';
 
 type Of<Type extends Write['type']> = Extract<Write, { type: Type }>;
@@ -77,6 +78,24 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
   }
 };
 
+const newEvent = prepared((queries, given: Row<'run_events'>) => queries.insertInto('run_events').values(given));
+const newRun = prepared((queries, given: Row<'runs'>) => queries.insertInto('runs').values(given));
+const newAttempt = prepared((queries, given: Row<'attempts'>) => queries.insertInto('attempts').values(given));
+const attemptEnded = prepared(
+  (queries, given: { runId: string; at: number; outcome: Outcome; cause: OutcomeCause; releasedAt: number | null }) =>
+    queries
+      .updateTable('attempts')
+      .set({
+        ended_at: given.at,
+        outcome: given.outcome,
+        cause: given.cause,
+        released_at: sql`coalesce(${given.releasedAt}, released_at)`,
+      })
+      .where('run_id', '=', given.runId)
+      .returning('component'),
+);
+const newMessage = prepared((queries, given: Omit<Row<'outbox'>, 'seq'>) => queries.insertInto('outbox').values(given));
+
 export const appendEvents = async (
   queries: Queries,
   runId: string,
@@ -84,91 +103,73 @@ export const appendEvents = async (
   events: readonly RunEvent[],
   now: number,
 ): Promise<void> => {
-  if (events.length === 0) return;
-  await queries
-    .insertInto('run_events')
-    .values(
-      events.map((event, index) => ({
-        run_id: runId,
-        seq: lastSeq + index + 1,
-        at: now,
-        type: event.type,
-        event: JSON.stringify(event),
-      })),
-    )
-    .execute();
+  let seq = lastSeq;
+  for (const event of events) {
+    seq += 1;
+    await newEvent.run(queries, { run_id: runId, seq, at: now, type: event.type, event: JSON.stringify(event) });
+  }
 };
 
 const createRun = async (queries: Queries, run: NewRun, events: readonly RunEvent[], now: number): Promise<void> => {
   const admitted = events.find((event) => event.type === 'admitted');
   if (admitted === undefined) throw new Error(`the run ${run.id} would begin without an 'admitted' event`);
-  await queries
-    .insertInto('runs')
-    .values({
-      id: run.id,
-      decision_id: run.decisionId,
-      episode_id: run.episodeId,
-      component: run.component,
-      kind: run.kind,
-      target: run.target,
-      strategy: run.strategy,
-      rule: run.rule,
-      state: admitted.approval ? 'awaiting_approval' : 'queued',
-      outcome: null,
-      cause: null,
-      created_at: now,
-      not_before: admitted.notBefore,
-      started_at: null,
-      first_step_at: null,
-      verified_at: null,
-      ended_at: null,
-      settle_until: null,
-      settle_ended: 0,
-      alert_started_at: run.alertStartedAt,
-      recoveries: 0,
-      lease_owner: null,
-      lease_until: null,
-      fence: 0,
-      plan: JSON.stringify(run.plan),
-    })
-    .execute();
+  await newRun.run(queries, {
+    id: run.id,
+    decision_id: run.decisionId,
+    episode_id: run.episodeId,
+    component: run.component,
+    kind: run.kind,
+    target: run.target,
+    strategy: run.strategy,
+    rule: run.rule,
+    state: admitted.approval ? 'awaiting_approval' : 'queued',
+    outcome: null,
+    cause: null,
+    created_at: now,
+    not_before: admitted.notBefore,
+    started_at: null,
+    first_step_at: null,
+    verified_at: null,
+    ended_at: null,
+    settle_until: null,
+    settle_ended: 0,
+    alert_started_at: run.alertStartedAt,
+    recoveries: 0,
+    lease_owner: null,
+    lease_until: null,
+    fence: 0,
+    plan: JSON.stringify(run.plan),
+  });
   await appendEvents(queries, run.id, 0, events, now);
   await bumpVersion(queries, run.component);
 };
 
 const addAttempt = async (queries: Queries, attempt: Attempt): Promise<void> => {
-  await queries
-    .insertInto('attempts')
-    .values({
-      id: attempt.id,
-      ledger: attempt.ledger,
-      run_id: attempt.runId,
-      episode_id: attempt.episodeId,
-      component: attempt.component,
-      kind: attempt.kind,
-      target: attempt.target,
-      strategy: attempt.strategy,
-      rule: attempt.rule,
-      rung: attempt.rung,
-      at: attempt.at,
-      ended_at: attempt.endedAt,
-      outcome: attempt.outcome,
-      cause: attempt.cause,
-      released_at: null,
-      domain: attempt.domain,
-    })
-    .execute();
+  await newAttempt.run(queries, {
+    id: attempt.id,
+    ledger: attempt.ledger,
+    run_id: attempt.runId,
+    episode_id: attempt.episodeId,
+    component: attempt.component,
+    kind: attempt.kind,
+    target: attempt.target,
+    strategy: attempt.strategy,
+    rule: attempt.rule,
+    rung: attempt.rung,
+    at: attempt.at,
+    ended_at: attempt.endedAt,
+    outcome: attempt.outcome,
+    cause: attempt.cause,
+    released_at: null,
+    domain: attempt.domain,
+  });
   await bumpVersion(queries, attempt.component);
 };
 
 const endAttempt = async (queries: Queries, write: Of<'attempt.end'> | Of<'attempt.release'>): Promise<void> => {
-  const released = write.type === 'attempt.release' ? { released_at: write.at } : {};
-  const changed = await queries
-    .updateTable('attempts')
-    .set({ ended_at: write.at, outcome: write.outcome, cause: write.cause, ...released })
-    .where('run_id', '=', write.runId)
-    .returning('component')
-    .execute();
+  const { runId, at, outcome, cause } = write;
+  const releasedAt = write.type === 'attempt.release' ? at : null;
+  const changed = await attemptEnded.all(queries, { runId, at, outcome, cause, releasedAt });
   for (const row of changed) await bumpVersion(queries, row.component);
 };
 
@@ -306,23 +307,20 @@ const closeInbox = (queries: Queries, by: string, comment: string, now: number) 
     .where(sql<boolean>`status = 'open'`);
 
 const notify = async (queries: Queries, write: Of<'notify'>, now: number): Promise<void> => {
-  await queries
-    .insertInto('outbox')
-    .values({
-      id: write.id,
-      at: now,
-      topic: write.topic,
-      receiver: write.receiver,
-      severity: write.severity,
-      component: write.component,
-      target: write.target,
-      run_id: write.runId,
-      title: write.title,
-      body: write.body,
-      status: 'pending',
-      tries: 0,
-      next_at: now,
-      error: null,
-    })
-    .execute();
+  await newMessage.run(queries, {
+    id: write.id,
+    at: now,
+    topic: write.topic,
+    receiver: write.receiver,
+    severity: write.severity,
+    component: write.component,
+    target: write.target,
+    run_id: write.runId,
+    title: write.title,
+    body: write.body,
+    status: 'pending',
+    tries: 0,
+    next_at: now,
+    error: null,
+  });
 };

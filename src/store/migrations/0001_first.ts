@@ -1,6 +1,8 @@
 // The first schema. Partial indexes repeat, word for word, the literals of the queries they serve: SQLite uses one only
 // when it can see that from the text.
 
+const settling = `state = 'done' and outcome = 'resolved' and settle_until is not null and settle_ended = 0`;
+
 const appendOnly = (table: string): readonly string[] => [
   `create trigger ${table}_no_update before update on ${table} begin select raise(abort, '${table} is append-only'); end`,
   `create trigger ${table}_no_delete before delete on ${table} begin select raise(abort, '${table} is append-only'); end`,
@@ -81,7 +83,7 @@ export const first = {
     `create index attempts_ended on attempts (component, ledger, ended_at)`,
     `create index attempts_target on attempts (component, ledger, target, ended_at)`,
     `create index attempts_strategy on attempts (component, strategy, ledger, ended_at)`,
-    `create index attempts_ledger on attempts (ledger, at)`,
+    `create index attempts_ledger on attempts (ledger, released_at, at)`,
     `create index attempts_episode on attempts (episode_id, ledger, at) where episode_id is not null`,
     `create index attempts_run on attempts (run_id) where run_id is not null`,
 
@@ -97,7 +99,9 @@ export const first = {
     `create index runs_active on runs (created_at, id) where state <> 'done'`,
     `create index runs_active_episode on runs (episode_id) where state <> 'done'`,
     `create index runs_stuck on runs (kind, target) where outcome = 'stuck'`,
-    `create index runs_settling on runs (kind, target) where state = 'done' and outcome = 'resolved' and settle_until is not null and settle_ended = 0`,
+    `create index runs_settling on runs (target, kind, settle_until) where ${settling}`,
+    `create index runs_settling_episode on runs (episode_id) where ${settling}`,
+    `create index runs_settled on runs (settle_until) where ${settling}`,
     `create index runs_created on runs (created_at, id)`,
     `create index runs_component on runs (component, created_at, id)`,
     `create index runs_episode on runs (episode_id, created_at, id) where episode_id is not null`,
@@ -129,7 +133,7 @@ export const first = {
       severity text, component text, target text, run_id text, title text not null, body text not null,
       status text not null, tries integer not null, next_at integer not null, error text
     ) strict`,
-    `create index outbox_due on outbox (next_at, seq) where status = 'pending'`,
+    `create index outbox_due on outbox (seq, next_at) where status = 'pending'`,
     `create index outbox_run on outbox (run_id, seq) where status = 'pending'`,
     `create index outbox_at on outbox (at, id)`,
 

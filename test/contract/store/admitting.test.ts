@@ -148,10 +148,15 @@ const admitting = (openStore: OpenStore): void => {
       await endRun(store, runId, START + 1, { outcome: 'resolved', settleUntil: until });
       expect((await historyOf(store, START + 2)).settling).toEqual({ runId, until });
       expect((await historyOf(store, START + 2, { target: '10.0.0.8:6379' })).settling).toBeNull();
-      expect((await store.settlingRuns()).map((run) => run.id)).toEqual([runId]);
+      const near = (target: string, episode: string) => store.settlingRuns({ targets: [target], episodes: [episode] });
+      expect((await near('10.0.0.7:6379', 'none')).map((run) => run.id)).toEqual([runId]);
+      expect(await near('10.0.0.8:6379', 'none')).toEqual([]);
+      expect(await store.settledRuns(until - 1)).toEqual([]);
+      expect((await store.settledRuns(until)).map((run) => run.id)).toEqual([runId]);
       expect((await historyOf(store, until)).settling).toBeNull();
       await store.endSettling(runId);
-      expect(await store.settlingRuns()).toEqual([]);
+      expect(await near('10.0.0.7:6379', 'none')).toEqual([]);
+      expect(await store.settledRuns(until)).toEqual([]);
       expect((await historyOf(store, until)).settling).toBeNull();
     });
 

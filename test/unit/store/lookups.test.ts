@@ -12,7 +12,7 @@ import { readHistory, readSnapshot } from '../../../src/store/history.ts';
 import { listRows } from '../../../src/store/lists.ts';
 import { migrate } from '../../../src/store/migrate.ts';
 import { readUndecided, receiveAll } from '../../../src/store/receive.ts';
-import { claimRun, readActiveRuns, readSettlingRuns } from '../../../src/store/runs.ts';
+import { claimRun, readActiveRuns, readSettledRuns, readSettlingRuns } from '../../../src/store/runs.ts';
 import type { Tables } from '../../../src/store/tables.ts';
 import { outboxDue, prune, readFigures } from '../../../src/store/upkeep.ts';
 import { applyWrites } from '../../../src/store/writes.ts';
@@ -22,7 +22,7 @@ import { START, admitAlways, deliveryOf, everything, requestOf } from '../../con
 const SMALL = /^SCAN (controls|degraded|components|demotions|CONSTANT ROW)\b/;
 /** Partial indexes over what is open now, read from their start: no longer than what they are asked for. */
 const OPEN =
-  /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|runs_settling|inbox_open_run)\b/;
+  /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|inbox_open_run)\b/;
 /** In the order of an index, with a limit. */
 const IN_ORDER = /USING (COVERING )?INDEX (\w+_at|runs_created|episodes_opened)\b/;
 
@@ -67,7 +67,8 @@ describe('the queries of the store', () => {
       await readSnapshot(open, { component: 'c', since: 0 });
       await claimRun(open, 'worker', START, 1);
       await readActiveRuns(open);
-      await readSettlingRuns(open);
+      await readSettlingRuns(open, { targets: ['t'], episodes: ['e'] });
+      await readSettledRuns(open, START);
       await dueEpisodes(open, START, 10);
       await sweepEpisodes(
         open,
