@@ -52,7 +52,7 @@ const run = async (invocation: Invocation): Promise<number> => {
     );
     return FINE;
   }
-  if (output === 'table') edge.err(`${cell(answer['reason'])}: run ${runId}`);
+  if (output !== 'json') edge.err(`${cell(answer['reason'])}: run ${runId}`);
   const ended = await endOf(client, edge.clock, runId);
   edge.out(output === 'json' ? JSON.stringify(ended) : `${outcomeOf(ended)}: amends runs show ${runId}`);
   return ended['outcome'] === 'resolved' ? FINE : FOUND;

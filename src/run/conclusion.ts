@@ -147,6 +147,7 @@ const demotion = (from: Concluding, { attempts, demoted }: Standing): readonly W
       `The rule ${rule} was demoted: it asks a human from now on`,
       `${reason}; amends promote ${rule} --restore gives it back what its file says`,
       demotedEntry(rule),
+      LEVEL_WATCH,
     ),
   ];
 };
@@ -175,6 +176,7 @@ const failureWrites = (
         `Stuck: ${runbook.name} on ${plan.target.name}`,
         detail,
         null,
+        LEVEL_HUMAN,
       ),
     );
     if (cause === 'undo_failed') {
@@ -195,6 +197,7 @@ const failureWrites = (
         `${runbook.name} did not help ${plan.target.name}`,
         detail,
         `failure:${episodeId ?? from.runId}`,
+        LEVEL_WATCH,
       ),
     );
   }
@@ -216,6 +219,7 @@ const failureWrites = (
         `Nothing automatic is left for ${plan.component.name} ${plan.target.name}`,
         `${why}; last: ${detail}`,
         `exhausted:${episodeId}`,
+        LEVEL_HUMAN,
       ),
     );
   }
@@ -246,6 +250,7 @@ const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string):
         `Nobody answered: ${plan.runbook.name} on ${plan.target.name} was not run`,
         detail,
         `exhausted:${episodeId ?? from.runId}`,
+        LEVEL_HUMAN,
       ),
     );
   }
@@ -257,6 +262,7 @@ const withdrawnWrites = (from: Concluding, cause: OutcomeCause, detail: string):
         `Came too late: ${plan.runbook.name} on ${plan.target.name} was not run`,
         detail,
         `stale:${episodeId ?? from.runId}`,
+        LEVEL_HUMAN,
       ),
     );
   }
@@ -271,6 +277,11 @@ const marks = (from: Concluding, aftermath: Aftermath): readonly Write[] => {
   return writes;
 };
 
+/** What amends does by itself is the first level; from the second on people know of it: it goes on trying, and they watch... */
+const LEVEL_WATCH = 2;
+/** ...or nothing goes on before a human has acted. */
+const LEVEL_HUMAN = 3;
+
 /** An inbox entry with everything known, and a page. */
 const escalate = (
   from: Concluding,
@@ -278,6 +289,7 @@ const escalate = (
   title: string,
   why: string,
   dedup: string | null,
+  level: number,
 ): readonly Write[] => [
   {
     type: 'inbox.open',
@@ -290,7 +302,7 @@ const escalate = (
     runId: from.runId,
     episodeId: from.episodeId,
     title,
-    body: evidence(from, why),
+    body: { level, ...evidence(from, why) },
     page: {
       id: from.nextId(),
       topic: 'escalation',

@@ -86,7 +86,7 @@ const setUp = async (
   { folder, processes, print, signal }: Stage,
 ): Promise<Demo> => {
   const { clock } = edge;
-  const colors = edge.colors && output === 'table';
+  const colors = edge.colors && output !== 'json';
   const shopFolder = join(folder, 'shop');
   mkdirSync(shopFolder);
   makeShopFiles(shopFolder, clock.now());

@@ -11,6 +11,8 @@ export type Client = {
   readonly url: string;
   get(path: string, query?: Query): Promise<Answer>;
   post(path: string, body?: unknown): Promise<Answer>;
+  /** What is not JSON, as it comes. */
+  text(path: string): Promise<string>;
   /** Every item of a list, page by page, up to `limit`. */
   list(path: string, query: Query, limit: number): Promise<readonly Answer[]>;
 };
@@ -35,15 +37,15 @@ export type ClientOptions = { readonly url: string; readonly tokenFile: string |
 
 export const createClient = ({ url, tokenFile }: ClientOptions): Client => {
   const base = url.replace(/\/+$/, '');
+  const credentials = async (): Promise<Record<string, string>> =>
+    tokenFile === undefined ? {} : { authorization: `Bearer ${await readToken(tokenFile)}` };
   const call = async (method: 'GET' | 'POST', path: string, query: Query, body: unknown): Promise<Answer> => {
-    const headers: Record<string, string> = { accept: 'application/json' };
-    if (tokenFile !== undefined) headers['authorization'] = `Bearer ${await readToken(tokenFile)}`;
+    const headers: Record<string, string> = { accept: 'application/json', ...(await credentials()) };
     if (method === 'POST') headers['content-type'] = 'application/json';
     const response = await send(base, `${path}${search(query)}`, {
       method,
       headers,
       redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
       ...(method === 'POST' ? { body: JSON.stringify(body ?? {}) } : {}),
     });
     return response;
@@ -52,6 +54,7 @@ export const createClient = ({ url, tokenFile }: ClientOptions): Client => {
     url: base,
     get: async (path, query = {}) => call('GET', path, query, undefined),
     post: async (path, body) => call('POST', path, {}, body),
+    text: async (path) => sendForText(base, path, { headers: await credentials(), redirect: 'error' }),
     async list(path, query, limit) {
       const items: Answer[] = [];
       let cursor: string | undefined;
@@ -88,12 +91,14 @@ const readToken = async (file: string): Promise<string> => {
   }
 };
 
-const send = async (base: string, path: string, init: RequestInit): Promise<Answer> => {
-  let response: Response;
-  let text: string;
+const exchange = async (
+  base: string,
+  path: string,
+  init: RequestInit,
+): Promise<{ readonly response: Response; readonly text: string }> => {
   try {
-    response = await fetch(`${base}${path}`, init);
-    text = await response.text();
+    const response = await fetch(`${base}${path}`, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return { response, text: await response.text() };
   } catch (error) {
     throw new CallFailed(
       `amends does not answer at ${base} (${reasonOf(error)}).\nStart it with: amends serve\nOr name the one that runs by --url or AMENDS_URL.`,
@@ -101,20 +106,29 @@ const send = async (base: string, path: string, init: RequestInit): Promise<Answ
       { title: 'unreachable', detail: reasonOf(error), url: base },
     );
   }
+};
+
+const sendForText = async (base: string, path: string, init: RequestInit): Promise<string> => {
+  const { response, text } = await exchange(base, path, init);
+  if (response.ok) return text;
+  throw refusal(base, response, parse(text));
+};
+
+const send = async (base: string, path: string, init: RequestInit): Promise<Answer> => {
+  const { response, text } = await exchange(base, path, init);
   const answer = parse(text);
   if (response.ok && answer !== undefined) return answer;
-  if (answer === undefined) {
-    throw new CallFailed(
-      `${base} answered ${response.status} and not in JSON: is it amends? Name another by --url or AMENDS_URL.`,
-      response.status,
-      {
-        title: 'not amends',
-        status: response.status,
-      },
-    );
-  }
-  throw new CallFailed(describe(base, response.status, answer), response.status, answer);
+  throw refusal(base, response, answer);
 };
+
+const refusal = (base: string, { status }: Response, answer: Answer | undefined): CallFailed =>
+  answer === undefined
+    ? new CallFailed(
+        `${base} answered ${status} and not in JSON: is it amends? Name another by --url or AMENDS_URL.`,
+        status,
+        { title: 'not amends', status },
+      )
+    : new CallFailed(describe(base, status, answer), status, answer);
 
 const parse = (text: string): Answer | undefined => {
   if (text.trim() === '') return {};

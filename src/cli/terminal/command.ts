@@ -3,7 +3,7 @@ import type { Command as Commander } from 'commander';
 import type { Client } from './client.ts';
 import type { Edge } from './edge.ts';
 
-export type OutputFormat = 'table' | 'json';
+export type OutputFormat = 'table' | 'json' | 'text';
 
 /** Options and arguments as commander read them; each command knows the names that it declared. */
 export type Options = Readonly<Record<string, string | boolean | undefined>>;

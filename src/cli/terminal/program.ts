@@ -125,7 +125,7 @@ const define = (
 const invocationOf = (called: readonly unknown[], edge: Edge): Invocation => {
   const command = called.at(-1) as Commander;
   const options = command.optsWithGlobals<Options>();
-  const output: OutputFormat = options['output'] === 'json' ? 'json' : 'table';
+  const output: OutputFormat = options['output'] === 'json' ? 'json' : options['output'] === 'text' ? 'text' : 'table';
   const url = typeof options['url'] === 'string' ? options['url'] : DEFAULT_URL;
   if (!URL.canParse(url) || !/^https?:/.test(url))
     throw new Misuse(`--url: ${JSON.stringify(url)} is not an http or https address; for example ${DEFAULT_URL}`);
