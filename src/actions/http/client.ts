@@ -18,6 +18,8 @@ export type HttpRequest = {
   readonly body: string | null;
   /** It may be sent twice without harm: by its method, or because of an idempotency key. */
   readonly repeatable: boolean;
+  /** Bytes of the largest body, either way; 1 MiB without it. */
+  readonly largest?: number;
 };
 export type HttpReply = {
   readonly status: number;
@@ -81,8 +83,8 @@ export const sendRequest = async (request: HttpRequest, context: HttpContext): P
       httpsAgent: agent,
       proxy: false,
       maxRedirects: 0,
-      maxContentLength: LARGEST_REPLY,
-      maxBodyLength: LARGEST_REPLY,
+      maxContentLength: request.largest ?? LARGEST_REPLY,
+      maxBodyLength: request.largest ?? LARGEST_REPLY,
       responseType: 'arraybuffer',
       validateStatus: () => true,
       signal,

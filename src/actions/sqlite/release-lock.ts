@@ -4,32 +4,18 @@ import type { JsonObject } from '../../base/json.ts';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { allowedPath } from '../allowed.ts';
-import { endProcesses, goesBy, untouchable } from '../ending.ts';
+import { endProcesses } from '../ending.ts';
 import { absolutePath, busyTime, duration, processNames } from '../inputs.ts';
 import { offThread } from '../off-thread.ts';
 import type * as checkpointing from './checkpointing.ts';
 import { holderKey } from './locking.ts';
-import type { Holder } from './locking.ts';
 import type * as locking from './locking.ts';
+import { objection } from './objecting.ts';
 import { nameHolders, shownHolder } from './shown-holder.ts';
 import { lockAge } from './sightings.ts';
 
 const jobs = offThread<typeof locking>('./locking.ts', import.meta.url);
 const checkpoints = offThread<typeof checkpointing>('./checkpointing.ts', import.meta.url);
-
-/** Why these may not be signalled, or null; nothing at all is done when one of them may not. */
-const objection = (blocking: readonly Holder[], only: readonly string[], max: number, path: string): string | null => {
-  if (blocking.length === 0) {
-    return `${path} is locked, but no process here is seen to hold it; mend: look for it in another container or on another machine (NFS)`;
-  }
-  if (blocking.length > max)
-    return `${blocking.length} processes hold ${path}, more than max (${max}): ${nameHolders(blocking.slice(0, 10))}`;
-  const strangers = blocking.filter((holder) => !goesBy(holder, only));
-  if (strangers.length > 0) {
-    return `${path} is held by ${nameHolders(strangers)}, which \`only\` (${only.join(', ')}) does not name; nothing was signalled; mend: end it by hand, or add its name to \`only\``;
-  }
-  return blocking.map((holder) => untouchable(holder.pid)).find((reason) => reason !== null) ?? null;
-};
 
 export default defineAction({
   summary: 'Asks the processes that hold a SQLite lock to end, and makes sure that the database can be written again.',
