@@ -295,6 +295,7 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
     for (const strategy of strategies) {
       for (const result of ['success', 'failure', 'withdrawn'])
         families.attempts.inc({ component, strategy, result }, 0);
+      families.started.inc({ component, strategy }, 0);
       families.successes.inc({ component, strategy }, 0);
       families.ineffective.inc({ component, strategy }, 0);
       families.breakers.set({ component, strategy }, 0);

@@ -1,0 +1,185 @@
+// One component or a few: how much room its caps leave, what its strategies came to, what its probes see.
+import {
+  API,
+  barGauge,
+  dashboard,
+  falling,
+  labelVariable,
+  lanes,
+  plain,
+  rising,
+  stat,
+  timeSeries,
+  words,
+} from './panels.mjs';
+
+const C = 'component=~"$component"';
+
+export default dashboard({
+  uid: 'amends-component',
+  title: 'amends / Component',
+  description: 'Attempts against the cap, cooldowns, strategies and their success, degraded modes, probes.',
+  variables: [labelVariable({ name: 'component', label: 'Component', metric: 'amends_attempts_limit' })],
+  rows: [
+    [
+      'Room to act',
+      [
+        stat({
+          title: 'Attempts left',
+          description: 'In the window that is nearest to its cap.',
+          queries: [
+            {
+              expr: `min by (component) (max by (component, window) (amends_attempts_limit{${C}}) - max by (component, window) (amends_attempts_used{${C}}))`,
+              legend: '{{component}}',
+            },
+          ],
+          steps: falling(1, 2),
+          width: 6,
+        }),
+        stat({
+          title: 'Cooldown ends in',
+          description: 'How long the component still rests; 0 when it does not.',
+          unit: 's',
+          queries: [
+            {
+              expr: `clamp_min(max by (component) (amends_cooldown_end_timestamp_seconds{${C}}) - time(), 0)`,
+              legend: '{{component}}',
+            },
+          ],
+          steps: rising(1, 3600),
+          width: 6,
+        }),
+        stat({
+          title: 'Disabled',
+          description: 'By a human, for a while or until it is enabled.',
+          queries: [{ expr: `max by (component) (amends_component_disabled{${C}})`, legend: '{{component}}' }],
+          mappings: words('enabled', 'DISABLED'),
+          steps: rising(0.5, 1),
+          width: 6,
+          links: [{ title: 'Component', url: `${API}/components` }],
+        }),
+        stat({
+          title: 'Breakers open',
+          description: 'Strategies that failed so often in a row that they are only tried now and then.',
+          queries: [
+            {
+              expr: `sum by (component) (max by (component, strategy) (amends_breaker_open{${C}}))`,
+              legend: '{{component}}',
+            },
+          ],
+          steps: rising(1, 2),
+          width: 6,
+        }),
+        timeSeries({
+          title: 'Attempts against the cap',
+          description: 'Attempts in each rolling window, and the most that are allowed.',
+          queries: [
+            {
+              expr: `max by (component, window) (amends_attempts_used{${C}})`,
+              legend: '{{component}} used in {{window}}',
+            },
+            {
+              expr: `max by (component, window) (amends_attempts_limit{${C}})`,
+              legend: '{{component}} cap of {{window}}',
+            },
+          ],
+        }),
+        lanes({
+          title: 'At rest',
+          description: 'When the component was in a cooldown.',
+          queries: [{ expr: `max by (component) (infra_recovery_cooldown_active{${C}})`, legend: '{{component}}' }],
+          mappings: words('free', 'rests', ['green', 'orange']),
+        }),
+      ],
+    ],
+    [
+      'Strategies',
+      [
+        barGauge({
+          title: 'Success, by strategy',
+          description: 'Verified of ended attempts in the time range.',
+          unit: 'percentunit',
+          width: 12,
+          queries: [
+            {
+              expr: `sum by (strategy) (increase(infra_recovery_attempts_total{${C},result="success"}[$__range])) / (sum by (strategy) (increase(infra_recovery_attempts_total{${C},result=~"success|failure"}[$__range])) > 0)`,
+              legend: '{{strategy}}',
+            },
+          ],
+          steps: falling(0.8, 0.95),
+        }),
+        timeSeries({
+          title: 'Runs, by outcome',
+          description: 'Runs that ended. A stuck one keeps its target until a human closes its inbox entry.',
+          queries: [
+            {
+              expr: `sum by (strategy, outcome) (increase(amends_runs_total{${C}}[$__rate_interval]))`,
+              legend: '{{strategy}} {{outcome}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Runs', url: `${API}/runs?component=\${component}` }],
+        }),
+        timeSeries({
+          title: 'Duration of runs, 95%',
+          description: 'From the start of a run to its end.',
+          unit: 's',
+          queries: [
+            {
+              expr: `histogram_quantile(0.95, sum by (strategy, le) (rate(infra_recovery_duration_seconds_bucket{${C}}[$__rate_interval])))`,
+              legend: '{{strategy}}',
+            },
+          ],
+        }),
+        timeSeries({
+          title: 'Ineffective runs',
+          description: 'Verified, but the alert did not stay quiet.',
+          queries: [
+            {
+              expr: `sum by (component, strategy) (increase(amends_runs_ineffective_total{${C}}[$__rate_interval]))`,
+              legend: '{{component}} {{strategy}}',
+            },
+          ],
+          bars: true,
+          steps: rising(1, 3),
+        }),
+      ],
+    ],
+    [
+      'What is seen of it',
+      [
+        lanes({
+          title: 'Probes',
+          description: 'Whether the last run of each probe found everything well.',
+          queries: [
+            {
+              expr: `min by (probe, component, target) (amends_probe_success{${C}})`,
+              legend: '{{probe}} {{target}}',
+            },
+          ],
+          mappings: words('broken', 'well', ['red', 'green']),
+        }),
+        timeSeries({
+          title: 'Duration of probes',
+          description: 'How long the last run of each probe took.',
+          unit: 's',
+          queries: [
+            {
+              expr: `max by (probe, component, target) (amends_probe_duration_seconds{${C}})`,
+              legend: '{{probe}} {{target}}',
+            },
+          ],
+        }),
+        lanes({
+          title: 'Degraded modes',
+          description: 'Named states in which the application does less, of all components.',
+          queries: [{ expr: 'max by (mode) (infra_degraded_mode_active)', legend: '{{mode}}' }],
+          mappings: words('off', 'on', ['green', 'orange']),
+          steps: plain,
+          width: 24,
+          links: [{ title: 'Degraded modes', url: `${API}/degraded-modes` }],
+        }),
+      ],
+    ],
+  ],
+});

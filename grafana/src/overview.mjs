@@ -1,0 +1,187 @@
+// Recovery overview: what is held and why comes first, since that is what somebody is called for at night.
+import { API, barGauge, dashboard, falling, plain, rising, stat, table, timeSeries, words } from './panels.mjs';
+
+const HELD =
+  'halted|disabled|maintenance|clock|stale|settling|silenced|unconfirmed|storm|unhealthy|breaker_open|busy|concurrency|cooldown|attempts_used_up|budget|undecidable';
+const ended = (more) => `sum(increase(infra_recovery_attempts_total${more}[$__range]))`;
+
+export default dashboard({
+  uid: 'amends-overview',
+  title: 'amends / Recovery overview',
+  description: 'What amends holds back and why, what it recovered and how fast, and what waits for a human.',
+  rows: [
+    [
+      'Held, and why',
+      [
+        stat({
+          title: 'Halt',
+          description: 'Whether everything stands still: by file, API or command line.',
+          queries: [{ expr: 'max(amends_halted)' }],
+          steps: rising(0.5, 1),
+          mappings: words('working', 'HALTED'),
+          links: [{ title: 'Halt', url: `${API}/halt` }],
+        }),
+        stat({
+          title: 'Approvals waiting',
+          description: 'Runs that a human is asked about. Each holds its target until it is answered or expires.',
+          queries: [{ expr: 'max(amends_approvals_waiting)' }],
+          steps: rising(1, 3),
+          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+        }),
+        stat({
+          title: 'Inbox',
+          description: 'Open entries: approvals, escalations, notes.',
+          queries: [{ expr: 'max(amends_inbox_open)' }],
+          steps: rising(1, 5),
+          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+        }),
+        stat({
+          title: 'Breakers open',
+          description: 'Strategies that failed so often in a row that they are only tried now and then.',
+          queries: [{ expr: 'sum(max by (component, strategy) (amends_breaker_open))' }],
+          steps: rising(1, 2),
+        }),
+        stat({
+          title: 'Components at rest',
+          description: 'Components in a cooldown after an attempt.',
+          queries: [{ expr: 'sum(max by (component) (infra_recovery_cooldown_active))' }],
+          steps: rising(1, 5),
+        }),
+        stat({
+          title: 'Degraded modes',
+          description: 'Named states in which the application does less.',
+          queries: [{ expr: 'sum(max by (mode) (infra_degraded_mode_active))' }],
+          steps: rising(1, 2),
+          links: [{ title: 'Degraded modes', url: `${API}/degraded-modes` }],
+        }),
+        timeSeries({
+          title: 'Held back, by reason',
+          description: 'Decisions that a guard refused. The reason is the first guard that said no.',
+          queries: [
+            {
+              expr: `sum by (reason) (increase(amends_decisions_total{reason=~"${HELD}"}[$__rate_interval])) > 0`,
+              legend: '{{reason}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+        }),
+        table({
+          title: 'Attempts left',
+          description: 'What each component may still try in its windows. At 0 a human has it.',
+          queries: [
+            {
+              expr: 'max by (component, window) (amends_attempts_limit) - max by (component, window) (amends_attempts_used)',
+            },
+          ],
+          steps: falling(1, 2),
+          rename: { Value: 'left' },
+        }),
+      ],
+    ],
+    [
+      'Recovered',
+      [
+        stat({
+          title: 'Recovery rate',
+          description:
+            'Verified attempts of those that ended with success or failure, in the time range. Read it beside the ineffective runs.',
+          unit: 'percentunit',
+          decimals: 1,
+          queries: [{ expr: `${ended('{result="success"}')} / ${ended('{result=~"success|failure"}')}` }],
+          steps: falling(0.8, 0.95),
+        }),
+        stat({
+          title: 'Ineffective',
+          description: 'Verified runs whose alert did not stay quiet: counted as recovered first, failures after all.',
+          queries: [{ expr: 'sum(increase(amends_runs_ineffective_total[$__range]))' }],
+          decimals: 0,
+          steps: rising(1, 3),
+        }),
+        stat({
+          title: 'Recovery time, median',
+          description: "From the alert's start to verified. What Prometheus waited before, its `for`, is not in it.",
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (increase(amends_recovery_from_alert_seconds_bucket[$__range])))',
+            },
+          ],
+          steps: rising(60, 300),
+        }),
+        stat({
+          title: 'Recovery time, 95%',
+          description: "From the alert's start to verified; 95% were faster.",
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.95, sum by (le) (increase(amends_recovery_from_alert_seconds_bucket[$__range])))',
+            },
+          ],
+          steps: rising(300, 900),
+        }),
+        stat({
+          title: 'Handed to a human',
+          description: 'Runs that ended without helping, in the time range.',
+          queries: [{ expr: 'sum(increase(amends_runs_total{outcome=~"unresolved|stuck"}[$__range]))' }],
+          decimals: 0,
+          steps: rising(1, 5),
+          links: [{ title: 'Escalations', url: `${API}/inbox?kind=escalation` }],
+        }),
+        stat({
+          title: 'Open episodes',
+          description: 'Incidents that are not over.',
+          queries: [{ expr: 'max(amends_episodes_open)' }],
+          links: [{ title: 'Episodes', url: `${API}/episodes?state=firing` }],
+        }),
+        timeSeries({
+          title: 'Attempts, by result',
+          description: 'Attempts that ended. Withdrawn ones began nothing.',
+          queries: [
+            {
+              expr: 'sum by (result) (increase(infra_recovery_attempts_total[$__rate_interval]))',
+              legend: '{{result}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Runs', url: `${API}/runs` }],
+        }),
+        timeSeries({
+          title: 'Time to recovery',
+          description: 'From alert to verified, and from the start of the run to verified.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.95, sum by (le) (rate(amends_recovery_from_alert_seconds_bucket[$__rate_interval])))',
+              legend: 'alert to verified, 95%',
+            },
+            {
+              expr: 'histogram_quantile(0.95, sum by (le) (rate(amends_recovery_from_start_seconds_bucket[$__rate_interval])))',
+              legend: 'start to verified, 95%',
+            },
+          ],
+        }),
+        barGauge({
+          title: 'Recovery rate, by strategy',
+          description: 'Verified of ended attempts in the time range, strategies that were tried.',
+          unit: 'percentunit',
+          width: 12,
+          queries: [
+            {
+              expr: 'sum by (component, strategy) (increase(infra_recovery_attempts_total{result="success"}[$__range])) / (sum by (component, strategy) (increase(infra_recovery_attempts_total{result=~"success|failure"}[$__range])) > 0)',
+              legend: '{{component}} {{strategy}}',
+            },
+          ],
+          steps: falling(0.8, 0.95),
+        }),
+        barGauge({
+          title: 'Decisions, by reason',
+          description: 'Everything that was decided in the time range.',
+          width: 12,
+          queries: [{ expr: 'sum by (reason) (increase(amends_decisions_total[$__range])) > 0', legend: '{{reason}}' }],
+          steps: plain,
+        }),
+      ],
+    ],
+  ],
+});

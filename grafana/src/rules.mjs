@@ -1,0 +1,107 @@
+// Rules: which of them acted, which were held back, and what those in shadow mode would have done.
+import { API, barGauge, dashboard, labelVariable, plain, rising, stat, table, timeSeries } from './panels.mjs';
+
+const R = 'rule=~"$rule"';
+
+export default dashboard({
+  uid: 'amends-rules',
+  title: 'amends / Rules',
+  description: 'What each rule did: acted, held back by a guard, would have acted in shadow, handed to a human.',
+  from: 'now-7d',
+  variables: [labelVariable({ name: 'rule', label: 'Rule', metric: 'amends_rule_decisions_total' })],
+  rows: [
+    [
+      'Rules',
+      [
+        stat({
+          title: 'Acted',
+          description: 'Decisions that began a run or asked for its approval, in the time range.',
+          queries: [{ expr: `sum(increase(amends_rule_decisions_total{${R},verdict="acted"}[$__range]))` }],
+          decimals: 0,
+          width: 6,
+        }),
+        stat({
+          title: 'Held',
+          description: 'A guard refused.',
+          queries: [{ expr: `sum(increase(amends_rule_decisions_total{${R},verdict="held"}[$__range]))` }],
+          decimals: 0,
+          width: 6,
+        }),
+        stat({
+          title: 'Would have acted',
+          description: 'In shadow mode: recorded against a virtual ledger, nothing was done.',
+          queries: [{ expr: `sum(increase(amends_rule_decisions_total{${R},verdict="shadow"}[$__range]))` }],
+          decimals: 0,
+          width: 6,
+        }),
+        stat({
+          title: 'Demoted rules',
+          description: 'Ineffective twice in a day: they ask a human until they have earned it again.',
+          queries: [{ expr: `sum(max by (rule) (amends_rule_demoted{${R}}))` }],
+          steps: rising(1, 2),
+          width: 6,
+          links: [{ title: 'Rules', url: `${API}/rules` }],
+        }),
+        timeSeries({
+          title: 'Decisions of rules, by verdict',
+          description: 'Which way the decisions of the chosen rules went.',
+          queries: [
+            {
+              expr: `sum by (verdict) (increase(amends_rule_decisions_total{${R}}[$__rate_interval]))`,
+              legend: '{{verdict}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+        }),
+        barGauge({
+          title: 'Would have acted, by rule',
+          description: 'What to look at before a rule leaves shadow mode (amends promote).',
+          width: 12,
+          queries: [
+            {
+              expr: `sum by (rule) (increase(amends_rule_decisions_total{${R},verdict="shadow"}[$__range])) > 0 or sum by (rule) (amends_rule_decisions_total{${R},verdict="shadow"}) * 0`,
+              legend: '{{rule}}',
+            },
+          ],
+        }),
+        table({
+          title: 'Every rule',
+          description: 'Decisions in the time range.',
+          width: 24,
+          height: 10,
+          steps: plain,
+          queries: [
+            {
+              expr: `sum by (rule, verdict) (increase(amends_rule_decisions_total{${R}}[$__range]))`,
+            },
+          ],
+          rename: { Value: 'decisions' },
+        }),
+        timeSeries({
+          title: 'Ineffective runs',
+          description: 'By component and strategy: verified, but the alert did not stay quiet.',
+          queries: [
+            {
+              expr: 'sum by (component, strategy) (increase(amends_runs_ineffective_total[$__rate_interval]))',
+              legend: '{{component}} {{strategy}}',
+            },
+          ],
+          bars: true,
+        }),
+        timeSeries({
+          title: 'No rule answered',
+          description: 'Alerts that no rule matched, that named nothing declared, or whose facts could not be had.',
+          queries: [
+            {
+              expr: 'sum by (reason) (increase(amends_decisions_total{reason=~"no_match|invalid|undecidable"}[$__rate_interval]))',
+              legend: '{{reason}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Without a rule', url: `${API}/decisions?reason=no_match` }],
+        }),
+      ],
+    ],
+  ],
+});

@@ -1,0 +1,141 @@
+// The shipped dashboards on a real Prometheus that has scraped a real amends at work: every panel has something to show.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { dashboards, filled, queriesOf } from '../support/dashboards.ts';
+import { createLedger } from '../support/ledger.ts';
+import type { Ledger } from '../support/ledger.ts';
+import { itWith } from '../support/requires.ts';
+import { getJson, startedHere, until } from '../support/servers.ts';
+import type { Running } from '../support/servers.ts';
+
+const RUNBOOK = `version: 1
+summary: Mend the shop.
+severity: SEV3
+timeout: 10s
+steps:
+  - { id: mend, uses: http.request, with: { url: "\${{ connect.url }}/mend/\${{ target }}", method: POST }, idempotent: true }
+verify:
+  - { uses: http.get, with: { url: "\${{ connect.url }}/health/\${{ target }}" }, need: 1, of: 1, every: 10ms }
+on_failure: { degrade: shop_unavailable }
+guide: Look at the shop.
+`;
+const rule = (name: string, alertname: string, mode: string): object => ({
+  name,
+  priority: 10,
+  conditions: { all: [{ fact: 'alertname', operator: 'equal', value: alertname }] },
+  event: { type: 'remediate', params: { runbook: 'shop/mend', mode } },
+});
+
+const servers = startedHere();
+let ledger: Ledger;
+let amends: Running;
+let prometheus: Running;
+
+const post = async (alertname: string, target: string): Promise<void> => {
+  const alert = {
+    status: 'firing',
+    labels: { alertname, component: 'shop', target },
+    annotations: {},
+    startsAt: new Date(Date.now() - 5_000).toISOString(),
+    endsAt: '0001-01-01T00:00:00Z',
+  };
+  const response = await fetch(`${amends.url}/webhook/alertmanager`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ version: '4', groupKey: '{}', receiver: 'amends', status: 'firing', alerts: [alert] }),
+  });
+  expect(response.status).toBe(202);
+};
+
+type Answer = { readonly data: { readonly result: ReadonlyArray<{ readonly values: readonly unknown[] }> } };
+/** How many series a query has over the last minutes, as a panel would ask. */
+const seriesOf = async (expr: string): Promise<number> => {
+  const end = Date.now() / 1_000;
+  const asked = new URLSearchParams({ query: filled(expr), start: String(end - 60), end: String(end), step: '2' });
+  const answer = await getJson<Answer>(`${prometheus.url}/api/v1/query_range?${asked.toString()}`);
+  return answer.data.result.length;
+};
+
+beforeAll(async () => {
+  const folder = await servers.folder();
+  ledger = await createLedger(join(folder, 'ledger.ndjson'));
+  mkdirSync(join(folder, 'rules'));
+  mkdirSync(join(folder, 'runbooks/shop'), { recursive: true });
+  writeFileSync(join(folder, 'rules/shop.json'), JSON.stringify(rule('shop-down', 'ShopDown', 'auto')));
+  writeFileSync(join(folder, 'rules/slow.json'), JSON.stringify(rule('shop-slow', 'ShopSlow', 'shadow')));
+  writeFileSync(join(folder, 'runbooks/shop/mend.yaml'), RUNBOOK);
+  writeFileSync(
+    join(folder, 'amends.yaml'),
+    JSON.stringify({
+      version: 1,
+      recovery: {
+        mode: 'auto',
+        cooldown: { after_failure: '1h', after_success: '0s' },
+        settle: '0s',
+        storm: { min: 5 },
+      },
+      components: {
+        shop: {
+          connect: { url: ledger.url },
+          inventory: { static: ['one', 'two', 'three', 'four', 'five'] },
+          allow: { actions: ['http.*', 'degrade.*'] },
+        },
+      },
+      allow: { hosts: [ledger.host] },
+      degraded_modes: { shop_unavailable: { available: [], unavailable: ['orders'], impact: 'no orders' } },
+      notify: { receivers: [{ name: 'log', type: 'log' }], routes: [{ receiver: 'log' }] },
+      probes: [
+        {
+          name: 'shop_health',
+          uses: 'http.get',
+          component: 'shop',
+          target: 'one',
+          every: '1s',
+          with: { url: `${ledger.url}/health/one` },
+        },
+      ],
+    }),
+  );
+  amends = await servers.amends({
+    config: join(folder, 'amends.yaml'),
+    args: [`--storage.path=${join(folder, 'data')}`],
+  });
+  prometheus = await servers.prometheus({
+    config: {
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      scrape_configs: [{ job_name: 'amends', static_configs: [{ targets: [new URL(amends.url).host] }] }],
+    },
+  });
+  await until('the first scrape is in', async () => (await seriesOf('amends_build_info')) > 0);
+  // One is recovered, one only would have been, the next is not recovered, and the last is held by the cooldown.
+  await post('ShopDown', 'one');
+  await post('ShopSlow', 'four');
+  const ended = async (outcome: string): Promise<boolean> =>
+    (await getJson<{ items: unknown[] }>(`${amends.url}/api/v1/runs?outcome=${outcome}`)).items.length === 1;
+  await until('one is recovered', () => ended('resolved'));
+  ledger.answer('/health/two', 500);
+  await post('ShopDown', 'two');
+  await until('two is not', () => ended('unresolved'));
+  await post('ShopDown', 'three');
+  await until(
+    'all of it is scraped',
+    async () => (await seriesOf('amends_decisions_total{reason="cooldown"} > 0')) > 0,
+  );
+}, 60_000);
+afterAll(async () => {
+  await servers.stopAll();
+  await ledger.close();
+}, 30_000);
+
+describe.each([...dashboards()])('grafana/dashboards/%s on a real Prometheus', (_name, board) => {
+  itWith('prometheus')(
+    'every panel gets data',
+    async () => {
+      for (const { panel, expr } of queriesOf(board)) {
+        await until(`${board.title}: ${panel} has data: ${expr}`, async () => (await seriesOf(expr)) > 0, 10_000);
+      }
+    },
+    60_000,
+  );
+});
