@@ -1,4 +1,5 @@
 // Appends to a run: reads it, asks a pure function what is to be written, writes it, and answers with the state after.
+import { withChange } from '../run/audited.ts';
 import type { RunEvent, StoredEvent } from '../run/events.ts';
 import { project } from '../run/projection.ts';
 import type { RunState } from '../run/state.ts';
@@ -53,10 +54,11 @@ const changeOf = <View extends RunAlone>(
     event,
   }));
   const state = added.reduce((at, event) => apply(view.plan, at, event), before);
+  const after = project(state);
   return {
     events: addition.events,
-    projection: added.length === 0 ? null : project(state),
-    writes: addition.writes,
+    projection: added.length === 0 ? null : after,
+    writes: added.length === 0 ? addition.writes : withChange(addition.writes, view.run.id, project(before), after),
     release: addition.release ?? false,
     answer: { state, added, view },
   };

@@ -2,6 +2,7 @@
 // writes what it answers, so caps are exact whatever crashes and however many ask at once.
 import { formatDuration } from '../base/duration.ts';
 import { digest } from '../base/json.ts';
+import { beginningOf } from './audited.ts';
 import type { RunEvent } from './events.ts';
 import type { GuardInput, Verdict } from './guards.ts';
 import { firstRefusal, inWindow, restOf, verdictsOf } from './guards.ts';
@@ -11,7 +12,7 @@ import { pingPong } from './ping-pong.ts';
 import { NOT_ASKED } from './present.ts';
 import type { Present } from './present.ts';
 import type { Reason } from './reasons.ts';
-import type { Write } from './writes.ts';
+import type { NewRun, Write } from './writes.ts';
 
 export type AdmissionInput = {
   readonly plan: Plan;
@@ -203,24 +204,21 @@ const admitLive = (
   const expiresAt = now + plan.policy.approval.expires;
   if (asking)
     events.push({ type: 'approval_requested', step: null, question, expiresAt, planDigest: planDigest(plan) });
+  const run: NewRun = {
+    id: runId,
+    decisionId: input.decisionId,
+    episodeId,
+    component: plan.component.name,
+    kind: plan.component.kind,
+    target: plan.target.name,
+    strategy: plan.runbook.strategy,
+    rule: plan.rule,
+    plan,
+    alertStartedAt: plan.alert?.startsAt ?? null,
+  };
   const writes: Write[] = [
     { type: 'attempt.add', attempt: reservation(input) },
-    {
-      type: 'run.create',
-      events,
-      run: {
-        id: runId,
-        decisionId: input.decisionId,
-        episodeId,
-        component: plan.component.name,
-        kind: plan.component.kind,
-        target: plan.target.name,
-        strategy: plan.runbook.strategy,
-        rule: plan.rule,
-        plan,
-        alertStartedAt: plan.alert?.startsAt ?? null,
-      },
-    },
+    { type: 'run.create', events, run },
     {
       type: 'audit',
       actor: plan.manual?.by ?? 'amends',
@@ -235,6 +233,7 @@ const admitLive = (
         mode: plan.mode,
         ...(forced === null ? {} : { asked_because: forced }),
         reason: plan.manual?.reason,
+        run: beginningOf(run, { approval: asking, notBefore: now }, now),
       },
     },
   ];

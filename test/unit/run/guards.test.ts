@@ -82,7 +82,7 @@ const CASES: Readonly<Record<GuardName, readonly Case[]>> = {
       {
         moment: 'start',
         releasedAt: NOW - 3 * HOUR,
-        ...past({ halt: { ...HALT, on: false, at: NOW - 3 * HOUR + MINUTE, until: NOW - MINUTE } }),
+        ...past({ halt: { ...HALT, on: false, past: [[NOW - 3 * HOUR + MINUTE, NOW - HOUR], [NOW - HOUR + MINUTE, NOW - MINUTE]] } }),
       },
       'passes',
     ],
