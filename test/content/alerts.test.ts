@@ -1,8 +1,9 @@
 // The shipped alert rules, asked by Prometheus' own tools.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { binaryOf, itWith } from '../support/requires.ts';
 import { root } from '../support/servers.ts';
 
@@ -23,6 +24,25 @@ describe.each(files)('alerts/%s', (name) => {
 
   itWith('promtool')('D1 each alert fires for its own reason and is quiet for the others', () => {
     expect(promtool('test', 'rules', join('alerts/tests', name.replace('.yaml', '.test.yaml')))).toContain('SUCCESS');
+  });
+});
+
+describe('alerts/amends.yaml', () => {
+  it('is for people: none of it is ever remediated', () => {
+    const { groups } = parse(readFileSync(join(folder, 'amends.yaml'), 'utf8')) as {
+      groups: ReadonlyArray<{ rules: ReadonlyArray<{ alert?: string; labels?: Readonly<Record<string, string>> }> }>;
+    };
+    const alerts = groups.flatMap(({ rules }) => rules).filter(({ alert }) => alert !== undefined);
+    expect(alerts.length).toBeGreaterThan(10);
+    for (const { alert, labels } of alerts) {
+      expect(alert).toMatch(/^Amends/);
+      expect(labels).not.toHaveProperty('remediation');
+      expect(['critical', 'warning', 'info']).toContain(labels?.['severity']);
+    }
+    const { route } = parse(readFileSync(join(root, 'deploy/alertmanager.yml'), 'utf8')) as {
+      route: { routes: ReadonlyArray<{ matchers?: readonly string[]; receiver: string }> };
+    };
+    expect(route.routes[0]).toEqual({ matchers: ['alertname=~"Amends.*"'], receiver: 'humans' });
   });
 });
 
