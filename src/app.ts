@@ -142,6 +142,9 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   cleanUps.push(() => opened.close());
   const spawner = createSpawner({ log, clock });
   cleanUps.push(() => spawner.stop());
+  cleanUps.push(async () => {
+    for (const action of parts.actions.values()) action.release?.();
+  });
 
   const halt = createHaltFile(settings.haltFile);
   const emergency = createEmergencyJournal(join(settings.storagePath, 'emergency.ndjson'));

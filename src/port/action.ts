@@ -108,6 +108,8 @@ export type Action<Input = unknown> = {
   readonly defaultTimeout: number;
   /** Resolves with the outputs, or throws ActionError(kind): anything else that is thrown counts as indeterminate once `began` was called. */
   run(input: Input, context: ActionContext): Promise<ActionResult>;
+  /** Lets go of what the action keeps between its runs, such as a connection; called when amends stops. */
+  readonly release?: () => void;
 };
 
 /** Keeps the type of the input together with its schema. */

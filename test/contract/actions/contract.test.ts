@@ -15,10 +15,12 @@ import { endHolder, startHolder } from '../../support/holder.ts';
 import { startHttpDouble } from '../../support/http-double.ts';
 import type { HttpDouble } from '../../support/http-double.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
+import { redisCases } from './redis-cases.ts';
 import { systemCases } from './system-cases.ts';
 
 const actions = await loadByName<Action>(new URL('../../../src/actions/', import.meta.url), true);
 const contexts = createContexts();
+const redis = redisCases(contexts.folder);
 const pidFile = join(contexts.folder, 'service.pid');
 const schemaFile = join(contexts.folder, 'schema.sql');
 const running: ChildProcess[] = [];
@@ -32,6 +34,7 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map(endHolder));
 });
 afterAll(async () => {
+  await redis.stop();
   await server.close();
   await contexts.stop();
 });
@@ -100,9 +103,10 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
+  ...redis.cases,
   ...systemCases(contexts.folder),
 };
-const allow = (): Partial<Allow> => ({ hosts: [server.host], commands: ['/bin/echo', '/bin/sleep'] });
+const allow = (): Partial<Allow> => ({ hosts: [server.host, '127.0.0.1'], commands: ['/bin/echo', '/bin/sleep'] });
 
 it('every action has a case here, and every case its action', () => {
   expect([...actions.keys()].toSorted()).toEqual(Object.keys(cases).toSorted());
