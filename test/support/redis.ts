@@ -114,6 +114,7 @@ export const startRedis = async (args: readonly string[] = [], password: string 
         host: '127.0.0.1',
         lazyConnect: true,
         retryStrategy: () => null,
+        disconnectTimeout: 50,
         disableClientInfo: true,
         protocol: 2,
         enableReadyCheck: false,

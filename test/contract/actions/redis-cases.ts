@@ -30,10 +30,10 @@ export const redisCases = (folder: string): RedisCases => {
   };
   const looks: Case = { good: async () => ({ url: (await redis()).url }), long: frozen };
   const filled = async (dumps = join(folder, 'dumps')): Promise<JsonObject> => {
-    const { url, client } = await redis();
-    const filler = await client();
+    const server = await redis();
+    const filler = await server.client();
     await filler.mset({ a: '1', b: '2' });
-    return { url, pattern: '*', dumps, max: 10 };
+    return { url: server.url, pattern: '*', dumps, max: 10 };
   };
   return {
     cases: {
