@@ -139,9 +139,12 @@ const watchedStore = (store: Store, notice: Noticing): Store => {
   };
   const verbs: Partial<Store> = {
     receive: (deliveries) => noted(store.receive(deliveries), received),
-    decide: (requests, now, admit) =>
-      noted(store.decide(requests, now, admit), (decided) => {
-        for (const one of decided) if (one.type === 'decided' && one.runId !== null) notice.run(one.runId);
+    decide: (requests, now, admit, taker) =>
+      noted(store.decide(requests, now, admit, taker), (decided) => {
+        for (const one of decided) {
+          if (one.type === 'decided' && one.runId !== null) notice.run(one.runId);
+          if (one.type === 'decided' && one.claimed !== undefined) notice.run(one.claimed.view.run.id);
+        }
       }),
     async claim(owner, now, leaseMs) {
       const claimed = await store.claim(owner, now, leaseMs);

@@ -47,6 +47,7 @@ export type HttpOptions = ApiContext &
     readonly clock: Clock;
     readonly limits?: WebhookOptions['limits'];
     readonly changes: Changes;
+    readonly heartbeatMs?: number;
     /** API requests a minute and credential. */
     readonly requestsPerMinute?: number;
   };

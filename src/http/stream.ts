@@ -11,6 +11,8 @@ import { Refused, SAFE_HEADERS } from './problem.ts';
 export type StreamOptions = {
   readonly changes: Changes;
   readonly clock: Clock;
+  /** 15 s when left out. */
+  readonly heartbeatMs?: number;
   /** Everything about degraded modes at this moment. */
   degradedModes(): Promise<unknown>;
 };
@@ -118,14 +120,14 @@ const serve = async (options: StreamOptions, response: ServerResponse, query: St
 
 /** A comment now and then: proxies keep the connection, and a dead client is noticed. */
 const beat = (
-  { clock }: StreamOptions,
+  { clock, heartbeatMs = HEARTBEAT_MS }: StreamOptions,
   response: ServerResponse,
   query: StreamQuery,
   write: (text: string) => void,
 ): void => {
   let timer: Timer;
   const next = (): void => {
-    timer = clock.after(HEARTBEAT_MS, () => void heartbeat());
+    timer = clock.after(heartbeatMs, () => void heartbeat());
   };
   const heartbeat = async (): Promise<void> => {
     if (response.writableEnded || response.destroyed) return;
