@@ -6,6 +6,7 @@ set -euo pipefail
 packages=(
   prometheus prometheus-alertmanager # metrics, alerts, promtool
   redis-server
+  postgresql # with pg_dump and pg_restore
   openssh-server openssl
   podman runc busybox-static # a container engine with a Docker-compatible socket, and an image made without a registry
   faketime                   # clock jumps
