@@ -2,7 +2,7 @@
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
-import type { Admit, Decided, DecisionRequest, EpisodeRow, Store } from '../port/store.ts';
+import type { Admit, Claimed, Decided, DecisionRequest, EpisodeRow, Store, Taker } from '../port/store.ts';
 import type { Bundle, Item, Letter } from './backlog.ts';
 import { bundleOf, readBacklog } from './backlog.ts';
 import type { EngineContext } from './context.ts';
@@ -48,7 +48,14 @@ type Entering = Entries &
     readonly after: Array<() => Promise<void>>;
   };
 
-export const createDecider = (context: EngineContext, onAdmitted: () => void): Decider => {
+/** Where admitted runs go. */
+export type Admitted = {
+  taker(): Taker | null;
+  /** `claimed` is what was taken up with the admission of the run, or null. */
+  admitted(runId: string, claimed: Claimed | null): void;
+};
+
+export const createDecider = (context: EngineContext, runs: Admitted): Decider => {
   const { store, clock, log } = context;
   const line: Kept[] = [];
   let inLine = 0;
@@ -201,6 +208,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
         open.map(({ one }) => one.request),
         clock.now(),
         admitter(context),
+        runs.taker(),
       );
       const changed = open.filter((_, index) => decided[index]?.type === 'changed');
       const writes = open.flatMap(({ one, backoff }, index) => {
@@ -244,7 +252,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
       },
       'decided',
     );
-    if (decided.runId !== null) onAdmitted();
+    if (decided.runId !== null) runs.admitted(decided.runId, decided.claimed ?? null);
     if (request.episodeId === null || decided.runId !== null) return [];
     if (isGone(request, decided.reason, backoff)) {
       const patch = { quiet: true, nextEvaluationAt: null, backoff: 0 } as const;
@@ -277,7 +285,7 @@ export const createDecider = (context: EngineContext, onAdmitted: () => void): D
     async decideNow(subject) {
       let evaluated = await evaluateAlert(context, subject, true);
       for (let round = 0; ; round += 1) {
-        const [decided] = await store.decide([evaluated.request], clock.now(), admitter(context));
+        const [decided] = await store.decide([evaluated.request], clock.now(), admitter(context), runs.taker());
         if (decided?.type === 'decided') {
           concluded(evaluated, decided, 0);
           return { request: evaluated.request, decided };

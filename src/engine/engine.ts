@@ -49,9 +49,14 @@ export const createEngine = (context: EngineContext): Engine => {
     decider.wake();
     outbox.wake();
   });
-  const decider = createDecider(context, () => {
-    runner.wake();
-    outbox.wake();
+  const decider = createDecider(context, {
+    taker: () => runner.taker(),
+    admitted(runId, claimed) {
+      if (claimed !== null) runner.take(claimed);
+      if (claimed?.view.run.id !== runId) runner.wake();
+      // An alert waits for the first step; people are told of it a moment later.
+      setImmediate(() => outbox.wake());
+    },
   });
   const janitor = createJanitor(context);
   const outbox = createOutbox(context);

@@ -3,7 +3,7 @@ import { LeaseLost } from '../base/failure.ts';
 import type { RunState } from '../run/state.ts';
 import { fold } from '../run/state.ts';
 import { evaluatorOf } from '../runbook/expression.ts';
-import type { RunAlone } from '../port/store.ts';
+import type { Claimed, RunAlone, Taker } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
@@ -13,6 +13,10 @@ import { work, LEASE_MS } from './worker.ts';
 export type Runner = Loop & {
   /** Claims and drives whatever may be worked on; resolves when nothing more can be claimed and all of it is put down. */
   tick(): Promise<void>;
+  /** Who would take up a run that is admitted now; null while nobody is free. */
+  taker(): Taker | null;
+  /** Drives a run that was claimed with its admission. */
+  take(claimed: Claimed): void;
   /** Ends the running steps' processes at once; their runs go on as after a crash. */
   killSteps(why: string): void;
   /** Puts every run down as if another worker had it; resolves when all are. They are taken up again once their leases end. */
@@ -27,21 +31,28 @@ const POLL_MS = 1_000;
 export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone, state: RunState) => void): Runner => {
   const drives = new Map<string, Promise<void>>();
   const stops = new Map<string, AbortController>();
+  let started = false;
   let draining = false;
 
-  const claimOne = async (): Promise<boolean> => {
+  const isFree = (): boolean => {
     const most = context.loaded().config.recovery.maxConcurrentTotal * 2;
-    if (draining || drives.size >= most || context.halt.reason() !== null) return false;
+    return !draining && drives.size < most && context.halt.reason() === null;
+  };
+  const claimOne = async (): Promise<boolean> => {
+    if (!isFree()) return false;
     const claimed = await context.store.claim(context.owner, context.clock.now(), LEASE_MS);
     if (claimed === null) return false;
+    take(claimed);
+    return true;
+  };
+  const take = ({ lease, view }: Claimed): void => {
     const stop = new AbortController();
-    const { view } = claimed;
     const drive: Drive = {
       runId: view.run.id,
       plan: view.plan,
       view,
       evaluate: evaluatorOf(view.plan.runbook),
-      lease: claimed.lease,
+      lease,
       state: fold(view.plan, view.events),
       stop,
       askedAt: Number.NEGATIVE_INFINITY,
@@ -64,7 +75,6 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone
         loop.wake();
       });
     drives.set(drive.runId, done);
-    return true;
   };
   const claimAll = async (): Promise<void> => {
     while (await claimOne()) {
@@ -77,6 +87,12 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone
   };
   return {
     ...loop,
+    start() {
+      started = true;
+      loop.start();
+    },
+    taker: () => (started && isFree() ? { owner: context.owner, leaseMs: LEASE_MS } : null),
+    take,
     async tick() {
       await claimAll();
       while (drives.size > 0) {

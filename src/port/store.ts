@@ -153,6 +153,8 @@ export type Decided =
       readonly runId: string | null;
       readonly retryAt: number | null;
       readonly verdicts: readonly Verdict[];
+      /** What the taker took up with it: the run that was admitted, or one that waited longer. */
+      readonly claimed?: Claimed;
     }
   /** The component's history moved on since the facts were read, or the admission needs to know the present: decide again. */
   | { readonly type: 'changed' };
@@ -239,6 +241,10 @@ export type RunChange<T> = {
   readonly release: boolean;
   readonly answer: T;
 };
+
+export type Claimed = { readonly lease: Lease; readonly view: RunAlone };
+/** A worker that is free: the run that is next is its own as soon as it is admitted. */
+export type Taker = { readonly owner: string; readonly leaseMs: number };
 
 export type Lease = { readonly owner: string; readonly fence: number; readonly until: number };
 
@@ -372,14 +378,15 @@ export type Store = {
   dueEpisodes(now: number, limit: number): Promise<readonly EpisodeRow[]>;
   snapshot(query: SnapshotQuery): Promise<Snapshot>;
   /** One transaction for all of them, in the order given. A decision on an alert also marks it decided; a second one of origin `delivery` on it is not written. */
-  decide(requests: readonly DecisionRequest[], now: number, admit: Admit): Promise<readonly Decided[]>;
+  decide(
+    requests: readonly DecisionRequest[],
+    now: number,
+    admit: Admit,
+    taker?: Taker | null,
+  ): Promise<readonly Decided[]>;
 
   /** The next run that may be worked on: queued and due (oldest first), or under way with a lease that has ended. Null: none. */
-  claim(
-    owner: string,
-    now: number,
-    leaseMs: number,
-  ): Promise<{ readonly lease: Lease; readonly view: RunAlone } | null>;
+  claim(owner: string, now: number, leaseMs: number): Promise<Claimed | null>;
   renew(runId: string, lease: Lease, now: number, leaseMs: number): Promise<Lease>;
   /** Reads a run, asks the pure `change`, writes what it answers. With a lease: throws LeaseLost when the fence moved on. Null from `change`: nothing is written, and null comes back. */
   changeRun<T>(

@@ -1,10 +1,11 @@
 // Decision and admission in one transaction: both or neither. What was settled before costs two prepared statements.
-import type { Admission, Admit, Decided, DecisionRequest, Verdict } from '../port/store.ts';
+import type { Admission, Admit, Decided, DecisionRequest, Taker, Verdict } from '../port/store.ts';
 import type { Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
 import type { Statements } from './driver.ts';
 import { readHistory } from './history.ts';
 import { nextTurn } from './receive.ts';
+import { claimRun } from './runs.ts';
 import type { Queries } from './tables.ts';
 import { applyWrites } from './writes.ts';
 
@@ -27,6 +28,7 @@ export const decideAll = async (
   requests: readonly DecisionRequest[],
   now: number,
   admit: Admit,
+  taker: Taker | null = null,
 ): Promise<readonly Decided[]> => {
   const decided: Decided[] = [];
   let sinceTurn = 0;
@@ -37,7 +39,20 @@ export const decideAll = async (
     sinceTurn = 0;
     await nextTurn();
   }
-  return decided;
+  return taker === null ? decided : takeUp(queries, decided, now, taker);
+};
+
+/** An alert waits for its first step: a commit of its own for the claim would be the third before it. */
+const takeUp = async (
+  queries: Queries,
+  decided: readonly Decided[],
+  now: number,
+  { owner, leaseMs }: Taker,
+): Promise<readonly Decided[]> => {
+  const first = decided.findIndex((one) => one.type === 'decided' && one.runId !== null);
+  if (first < 0) return decided;
+  const claimed = await claimRun(queries, owner, now, leaseMs);
+  return claimed === null ? decided : decided.map((one, index) => (index === first ? { ...one, claimed } : one));
 };
 
 /** Every alert entry has exactly one decision of origin `delivery`, however often it is tried. */

@@ -1,7 +1,17 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
 import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
-import type { Lease, Projection, RunChange, RunRow, RunAlone, RunView, SettlingRun, Store } from '../port/store.ts';
+import type {
+  Claimed,
+  Lease,
+  Projection,
+  RunChange,
+  RunRow,
+  RunAlone,
+  RunView,
+  SettlingRun,
+  Store,
+} from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { appendAudit } from './audit.ts';
@@ -128,7 +138,7 @@ export const claimRun = async (
   owner: string,
   now: number,
   leaseMs: number,
-): Promise<{ lease: Lease; view: RunAlone } | null> => {
+): Promise<Claimed | null> => {
   const row = await nextRun(queries, now);
   if (row === undefined) return null;
   const lease: Lease = { owner, fence: row.fence + 1, until: now + leaseMs };

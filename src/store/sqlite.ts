@@ -182,9 +182,9 @@ const createStore = (
     dueEpisodes: (now, limit) =>
       readingAtOnce(async (queries) => dueEpisodes(queries, await effectiveNow(queries, now), limit)),
     snapshot: (query) => readingAtOnce((queries) => readSnapshot(queries, query)),
-    decide: (requests, now, admit) =>
+    decide: (requests, now, admit, taker) =>
       writing(async (queries) =>
-        decideAll(queries, writer.statements, requests, await advanceNow(queries, now), admit),
+        decideAll(queries, writer.statements, requests, await advanceNow(queries, now), admit, taker),
       ),
 
     async claim(owner, now, leaseMs) {

@@ -1,8 +1,19 @@
 // What a lease promises: one worker a run, and a fence that a late one cannot pass.
 import { describe, expect, it } from '@jest/globals';
 import { LeaseLost } from '../../../src/base/failure.ts';
-import type { Lease, RunChange } from '../../../src/port/store.ts';
-import { DAY, START, endRun, givenRun, heldClock, projectionOf, requestOf, runWrites, ids } from './given.ts';
+import type { DecisionRequest, Lease, RunChange } from '../../../src/port/store.ts';
+import {
+  DAY,
+  START,
+  admitAlways,
+  endRun,
+  givenRun,
+  heldClock,
+  projectionOf,
+  requestOf,
+  runWrites,
+  ids,
+} from './given.ts';
 import type { OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';
 
@@ -39,6 +50,23 @@ const leases = (openStore: OpenStore): void => {
       }));
       expect(await store.claim('worker', START + 10, LEASE)).toBeNull();
       expect((await store.claim('worker', START + 10 + DAY, LEASE))?.view.run.recoveries).toBe(1);
+    });
+
+    it('gives a free worker the run that is next with the commit of an admission, and nothing with any other', async () => {
+      const store = await openStore(heldClock());
+      const taker = { owner: 'worker', leaseMs: LEASE };
+      const waiting = await givenRun(store, START);
+      const decide = (request: DecisionRequest) => store.decide([request], START + 1, admitAlways, taker);
+      const [unmatched] = await decide(requestOf({ reason: 'no_match', wishes: [], historyQueries: [] }));
+      expect(unmatched).not.toHaveProperty('claimed');
+      const [first] = await decide(requestOf());
+      expect(first).toMatchObject({ claimed: { view: { run: { id: waiting } } } });
+      const [second] = await decide(requestOf({ reason: 'no_match', wishes: [], historyQueries: [] }));
+      expect(second).not.toHaveProperty('claimed');
+      const admitted = (await store.claim('worker', START + 1, LEASE))?.view.run.id;
+      expect(first).toMatchObject({ reason: 'admitted', runId: admitted });
+      await store.write([{ type: 'halt', on: true, hard: false, by: 'anna', reason: 'stop' }], START + 2);
+      expect((await decide(requestOf()))[0]).not.toHaveProperty('claimed');
     });
 
     it('shows plan, events and history with the run', async () => {
