@@ -59,6 +59,8 @@ export type EndOptions = {
   readonly graceMs: number;
   /** After the grace, KILL what is left and all that descends from it. */
   readonly kill: boolean;
+  /** What descends from the targets has to end as well: a parent that goes at once may leave its children behind. */
+  readonly tree?: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 };
@@ -82,16 +84,24 @@ const waitUntilGone = async (
   }
 };
 
+/** All that descends from them, themselves left out. */
+const descendants = (targets: readonly ProcessIdentity[]): readonly ProcessIdentity[] =>
+  [...new Set(targets.flatMap((target) => processTree(target.pid)))]
+    .filter((pid) => untouchable(pid) === null && !targets.some((target) => target.pid === pid))
+    .map(identify)
+    .filter((member) => member !== null);
+
 /** TERM, then KILL if asked for. The caller has said `began()`. */
 export const endProcesses = async (targets: readonly ProcessIdentity[], options: EndOptions): Promise<Ended> => {
+  // Once their parent is gone they descend from init, so they are looked up while it is there.
+  const family = options.tree === true ? descendants(targets) : [];
   const signalled = targets.filter((target) => signalProcess(target, 'SIGTERM'));
   // A stopped process sees TERM only when it goes on.
   for (const target of signalled) signalProcess(target, 'SIGCONT');
-  let left = await waitUntilGone(signalled, options.graceMs, options);
+  let left = await waitUntilGone([...signalled, ...family], options.graceMs, options);
   const killed: number[] = [];
   if (left.length > 0 && options.kill) {
-    const tree = left.flatMap((target) => processTree(target.pid)).filter((pid) => untouchable(pid) === null);
-    const members = [...new Set(tree)].map(identify).filter((member) => member !== null);
+    const members = descendants(left);
     for (const member of [...left, ...members])
       if (signalProcess(member, 'SIGKILL') && !killed.includes(member.pid)) killed.push(member.pid);
     left = await waitUntilGone([...left, ...members], AFTER_KILL_MS, options);
