@@ -7,7 +7,6 @@ import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { lookAtQuestions } from './questions.ts';
 import { createUpdates } from './updates.ts';
-import { createUpdates } from './updates.ts';
 import { declareIneffective, withdrawResolved } from './withdraw.ts';
 
 /** Nothing it looks after is a matter of a second, and each look costs a transaction. */
@@ -23,13 +22,10 @@ const MOST_EPISODES = 500;
 export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<void> } => {
   const { store, clock } = context;
   const updates = createUpdates(context);
-  const updates = createUpdates(context);
   let prunedAt = Number.NEGATIVE_INFINITY;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
   const tick = async (): Promise<void> => {
-    // To tell people is no act: a halt does not keep it from them.
-    await updates.tick();
     // To tell people is no act: a halt does not keep it from them.
     await updates.tick();
     if (context.halt.reason() !== null || (await store.controls()).halt.on) return;
