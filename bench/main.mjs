@@ -2,7 +2,7 @@
 // Progress goes to stderr. Exit 1 when a goal is missed.
 import { setUp } from '../scripts/setup.mjs';
 
-const names = ['accept', 'latency', 'idle'];
+const names = ['accept', 'latency', 'idle', 'explain'];
 const [name, ...rest] = process.argv.slice(2);
 
 if (!names.includes(name)) {

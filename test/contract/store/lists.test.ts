@@ -49,6 +49,15 @@ const lists = (openStore: OpenStore): void => {
       expect(await count('episodes', { component: 'cache', hadRun: 'false' })).toBe(1);
       expect(await count('decisions', { reason: 'admitted', origin: 'delivery', component: 'cache' })).toBe(1);
       expect(await count('decisions', { alertId: delivery.alerts[0]?.id ?? '' }, START + 1)).toBe(0);
+      await store.decide(
+        [requestOf({ origin: 'retry', reason: 'cooldown', alertId: delivery.alerts[0]?.id ?? null })],
+        START,
+        admitAlways,
+      );
+      expect(await count('decisions', { alertId: delivery.alerts[0]?.id ?? '' })).toBe(2);
+      expect(await count('decisions', { alertId: delivery.alerts[0]?.id ?? '', origin: 'delivery' })).toBe(1);
+      expect(await count('decisions', { alertId: delivery.alerts[1]?.id ?? '' })).toBe(0);
+      expect(await count('decisions', { deliveryId: delivery.id })).toBe(1);
       expect(await count('runs', { state: 'queued', strategy: 'reconnect' }, START)).toBe(1);
       expect(await count('runs', { component: "' or 1=1 --" })).toBe(0);
       for (const name of ['plan', 'component"', '__proto__', 'constructor', 'deliveryID']) {

@@ -96,6 +96,8 @@ describe('the queries of the store', () => {
         { episodeId: 'e' },
         { runId: 'r' },
         { alertId: 'a', origin: 'delivery' },
+        { alertId: 'a' },
+        { deliveryId: 'd' },
       ]) {
         await listRows(open, 'decisions', { ...everything, filters });
       }
