@@ -1,9 +1,10 @@
 // A real PostgreSQL for tests: Debian's, since its pg_dump only takes servers that are not newer than itself.
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from '@jest/globals';
 import pg from 'pg';
@@ -57,18 +58,22 @@ const account = (): { readonly uid?: number; readonly gid?: number } => {
   return { uid: id('-u'), gid: id('-g') };
 };
 
-export const startPostgres = async (folder: string): Promise<PostgresServer> => {
+/** With `trust` it asks for no password. */
+export const startPostgres = async (
+  folder: string,
+  auth: 'scram-sha-256' | 'trust' = 'scram-sha-256',
+): Promise<PostgresServer> => {
   const port = await freePort();
-  const data = join(folder, 'pgdata');
+  // Its own folder: the account of the server has to get through all those above.
+  const own = mkdtempSync(join(tmpdir(), 'amends-postgres-'));
+  const data = join(own, 'data');
   const passwordFile = join(folder, 'pg-password');
   const who = account();
+  writeFileSync(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
+  writeFileSync(join(own, 'password'), `${PASSWORD}\n`);
   mkdirSync(data, { mode: 0o700 });
-  writeFileSync(passwordFile, `${PASSWORD}\n`);
-  if (who.uid !== undefined && who.gid !== undefined) {
-    chownSync(data, who.uid, who.gid);
-    // It has to get through the folders above.
-    spawnSync('chmod', ['o+x', folder]);
-  }
+  if (who.uid !== undefined && who.gid !== undefined)
+    for (const path of [own, data, join(own, 'password')]) chownSync(path, who.uid, who.gid);
   const made = spawnSync(
     folderOf('initdb'),
     [
@@ -76,8 +81,8 @@ export const startPostgres = async (folder: string): Promise<PostgresServer> => 
       data,
       '-U',
       'postgres',
-      '--auth=scram-sha-256',
-      `--pwfile=${passwordFile}`,
+      `--auth=${auth}`,
+      `--pwfile=${join(own, 'password')}`,
       '--no-sync',
       '-E',
       'UTF8',
@@ -136,6 +141,7 @@ export const startPostgres = async (folder: string): Promise<PostgresServer> => 
       child.kill('SIGCONT');
       child.kill('SIGQUIT');
       await ended;
+      rmSync(own, { recursive: true, force: true });
     },
   };
 };

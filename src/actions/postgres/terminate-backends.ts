@@ -70,7 +70,7 @@ export default defineAction({
   effect: 'change',
   input: z.strictObject({
     ...postgresInput,
-    idle_over: duration.refine((ms) => ms >= 1_000, { message: 'at least 1s' }).default(300_000),
+    idle_over: duration.refine((ms) => ms >= 1_000, { message: 'at least 1s' }),
     /** Only those that others wait for. */
     blocking: z.boolean().default(true),
     /** More than these are a sign of something else: then none is ended. */

@@ -10,11 +10,13 @@ import { ActionError } from '../../../src/base/failure.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
 import type { Action, Allow } from '../../../src/port/action.ts';
 import { loadByName } from '../../../src/port/loader.ts';
+import type { TestContext } from '../../support/action-context.ts';
 import { createContexts, eventually, perform, textOf } from '../../support/action-context.ts';
 import { endHolder, startHolder } from '../../support/holder.ts';
 import { startHttpDouble } from '../../support/http-double.ts';
 import type { HttpDouble } from '../../support/http-double.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
+import { PG_TOOLS, dataCases } from './data-cases.ts';
 import { redisCases } from './redis-cases.ts';
 import { systemCases } from './system-cases.ts';
 
@@ -35,6 +37,7 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await redis.stop();
+  await data.stop();
   await server.close();
   await contexts.stop();
 });
@@ -55,6 +58,9 @@ const database = (): JsonObject => {
   return { path, backups };
 };
 const onlyPath = (): JsonObject => ({ path: database()['path'] ?? '' });
+
+const withTools = (): TestContext => contexts.make({ allow: { hosts: ['127.0.0.1'], commands: PG_TOOLS } });
+const data = dataCases(contexts.folder, withTools, locked);
 
 type Case = {
   /** Sets things up and gives an input with which it succeeds; only members without a default. */
@@ -104,9 +110,13 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
   ...redis.cases,
+  ...data.cases,
   ...systemCases(contexts.folder),
 };
-const allow = (): Partial<Allow> => ({ hosts: [server.host, '127.0.0.1'], commands: ['/bin/echo', '/bin/sleep'] });
+const allow = (): Partial<Allow> => ({
+  hosts: [server.host, '127.0.0.1'],
+  commands: ['/bin/echo', '/bin/sleep', ...PG_TOOLS],
+});
 
 it('every action has a case here, and every case its action', () => {
   expect([...actions.keys()].toSorted()).toEqual(Object.keys(cases).toSorted());
