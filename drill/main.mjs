@@ -1,0 +1,324 @@
+// `npm run drill`: breaks each real system in each way that its strategies mend, several times, in random order, and lets
+// a real amends with the shipped rules and runbooks recover it. Prints how often and how fast, with the figure that the
+// source runbooks give beside it. `-- --tries N`, `-- --only SYSTEM`, `-- --seed N`, `-- --output=json`. Exit 1 when fewer
+// than 95% recovered without a human, or one took a minute or more.
+//
+// A system is a file beside this one: `export const available = () => null | 'why not'` and
+// `export const prepare = async ({ folder, root }) => ({ component, allow, degradedModes, faults, close })`, a fault being
+// `{ name, strategy, alertname, figureMs, source, break(), healthy() }`.
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { register } from 'node:module';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { root, setUp } from '../scripts/setup.mjs';
+
+const ENOUGH = 0.95;
+const LONGEST_MS = 60_000;
+const PATIENCE_MS = 90_000;
+const OTHERS = new Set(['main.mjs', 'typescript.mjs']);
+
+const { values: given } = parseArgs({
+  options: {
+    tries: { type: 'string', default: '5' },
+    only: { type: 'string', multiple: true },
+    seed: { type: 'string' },
+    output: { type: 'string', default: 'table' },
+  },
+});
+const names = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith('.mjs') && !OTHERS.has(file))
+  .map((file) => basename(file, '.mjs'))
+  .toSorted();
+const unknown = (given.only ?? []).filter((name) => !names.includes(name));
+if (unknown.length > 0 || !/^[1-9]\d{0,3}$/.test(given.tries) || !/^\d{1,10}$/.test(given.seed ?? '0')) {
+  process.stderr.write(
+    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--output table|json]\n`,
+  );
+  process.exit(2);
+}
+
+await setUp();
+register('./typescript.mjs', import.meta.url);
+const seed = given.seed === undefined ? randomInt(2 ** 31) : Number(given.seed);
+const note = (line) => process.stderr.write(`${line}\n`);
+note(`seed ${seed}`);
+
+/** The same order for the same seed (mulberry32). */
+const createRandom = (from) => {
+  let state = from >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+};
+const shuffled = (items, random) => {
+  const order = [...items];
+  for (let last = order.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    [order[last], order[other]] = [order[other], order[last]];
+  }
+  return order;
+};
+
+const freePort = () =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+const until = async (what, check, withinMs = PATIENCE_MS, everyMs = 50) => {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const found = await check();
+    if (found !== undefined && found !== null && found !== false) return found;
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await pause(everyMs);
+  }
+};
+
+/** The shipped rules and runbooks; of the policy only what would keep a drill from following upon a drill. */
+const configurationOf = (systems) => ({
+  version: 1,
+  rule_files: systems.map(({ name }) => join(root, `rules/${name}/*.json`)),
+  runbook_files: systems.map(({ name }) => join(root, `runbooks/${name}/*.yaml`)),
+  recovery: {
+    mode: 'auto',
+    attempts: [{ max: 100_000, per: '1s' }],
+    budget: [{ max: 100_000, per: '1h' }],
+    cooldown: { after_failure: '0s', after_success: '0s' },
+    settle: '0s',
+    breaker: { failures: 1_000 },
+    storm: { min: 100_000, max: 100_000, components: 100_000, window: '1s', components_window: '1s', gather: '0s' },
+  },
+  components: Object.assign(
+    {},
+    ...systems.map(({ name, system }) => ({ [name]: { kind: name, ...system.component } })),
+  ),
+  degraded_modes: Object.assign({}, ...systems.map(({ system }) => system.degradedModes ?? {})),
+  allow: {
+    hosts: systems.flatMap(({ system }) => system.allow?.hosts ?? []),
+    paths: systems.flatMap(({ system }) => system.allow?.paths ?? []),
+    commands: systems.flatMap(({ system }) => system.allow?.commands ?? []),
+  },
+});
+
+const startAmends = async (folder, config) => {
+  const file = join(folder, 'amends.yaml');
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify(config, null, 2));
+  const port = await freePort();
+  const output = join(folder, 'amends.log');
+  const log = openSync(output, 'a');
+  const child = spawn(
+    process.execPath,
+    [
+      join(root, 'bin/amends'),
+      'serve',
+      `--config.file=${file}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--storage.path=${join(folder, 'data')}`,
+    ],
+    { cwd: root, stdio: ['ignore', log, log] },
+  );
+  const url = `http://127.0.0.1:${port}`;
+  const gone = new Promise((resolve) => void child.once('exit', resolve));
+  const isReady = async () => {
+    if (child.exitCode !== null)
+      throw new Error(`amends did not start:\n${readFileSync(output, 'utf8').slice(-4_000)}`);
+    return fetch(`${url}/-/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  };
+  await until('amends is ready', isReady, 30_000);
+  return {
+    url,
+    async stop() {
+      child.kill('SIGTERM');
+      await gone;
+    },
+  };
+};
+
+const getJson = async (url) => {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${response.status} from ${url}`);
+  return response.json();
+};
+
+const post = async (url, labels, status, startsAt) => {
+  const alert = {
+    status,
+    labels,
+    annotations: {},
+    startsAt: new Date(startsAt).toISOString(),
+    endsAt: '0001-01-01T00:00:00Z',
+  };
+  const response = await fetch(`${url}/webhook/alertmanager`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ version: '4', groupKey: '{}', receiver: 'amends', alerts: [alert] }),
+  });
+  if (response.status !== 202) throw new Error(`the webhook answered ${response.status}: ${await response.text()}`);
+};
+
+/** One fault, from breaking it to seeing from outside that it is mended. */
+const drill = async (url, { system, fault, number }) => {
+  await fault.break();
+  const brokenAt = Date.now();
+  const labels = {
+    alertname: fault.alertname,
+    component: system,
+    target: fault.target ?? 'main',
+    severity: 'critical',
+    drill: String(number),
+  };
+  const find = async () => {
+    const { items } = await getJson(
+      `${url}/api/v1/runs?since=${encodeURIComponent(new Date(brokenAt).toISOString())}&component=${system}`,
+    );
+    return items.find(({ state }) => state === 'done');
+  };
+  try {
+    await post(url, labels, 'firing', brokenAt);
+    const run = await until(`a run of ${system}/${fault.strategy} to its end`, find);
+    const healthy = await fault.healthy();
+    const ms = run.verifiedAt === null ? null : Date.parse(run.verifiedAt) - brokenAt;
+    const right = run.outcome === 'resolved' && run.strategy === fault.strategy && healthy;
+    const why = right
+      ? ''
+      : `${run.strategy}: ${run.outcome} (${run.cause})${healthy ? '' : ', not healthy from outside'}, run ${run.id}`;
+    return { recovered: right, ms, why };
+  } catch (error) {
+    return { recovered: false, ms: null, why: error.message };
+  } finally {
+    await post(url, labels, 'resolved', brokenAt).catch(() => undefined);
+    await fault.after?.();
+  }
+};
+
+const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? null;
+
+const rowsOf = (results) => {
+  const groups = new Map();
+  for (const result of results) {
+    const key = `${result.system}/${result.fault.strategy} (${result.fault.name})`;
+    groups.set(key, [...(groups.get(key) ?? []), result]);
+  }
+  return [...groups]
+    .toSorted(([left], [right]) => left.localeCompare(right))
+    .map(([key, tries]) => {
+      const { fault, system } = tries[0];
+      const times = tries
+        .flatMap(({ recovered, ms }) => (recovered && ms !== null ? [ms] : []))
+        .toSorted((a, b) => a - b);
+      return {
+        key,
+        system,
+        strategy: fault.strategy,
+        fault: fault.name,
+        tries: tries.length,
+        recovered: tries.filter(({ recovered }) => recovered).length,
+        p50Ms: percentile(times, 0.5),
+        p95Ms: percentile(times, 0.95),
+        figureMs: fault.figureMs,
+        source: fault.source,
+        note: fault.note ?? '',
+        failures: tries.filter(({ recovered }) => !recovered).map(({ why }) => why),
+      };
+    });
+};
+
+const seconds = (ms) => (ms === null ? '-' : `${(ms / 1_000).toFixed(2)} s`);
+const table = (rows) => {
+  const head = ['strategy (fault)', 'tries', 'recovered', 'p50', 'p95', 'source says', ''];
+  const lines = rows.map((row) => [
+    row.key,
+    String(row.tries),
+    String(row.recovered),
+    seconds(row.p50Ms),
+    seconds(row.p95Ms),
+    seconds(row.figureMs),
+    row.p50Ms === null || row.figureMs === null
+      ? ''
+      : row.p50Ms <= row.figureMs
+        ? 'within'
+        : `over${row.note === '' ? '' : `: ${row.note}`}`,
+  ]);
+  const widths = head.map((_, column) => Math.max(...[head, ...lines].map((line) => line[column].length)));
+  return [head, ...lines]
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'amends-drill-'));
+const systems = [];
+const skipped = [];
+let amends;
+let interrupted = false;
+process.once('SIGINT', () => {
+  interrupted = true;
+});
+try {
+  for (const name of names) {
+    if (given.only !== undefined && !given.only.includes(name)) continue;
+    const { available, prepare } = await import(`./${name}.mjs`);
+    const why = await available();
+    if (why === null) {
+      const own = join(folder, name);
+      mkdirSync(own);
+      systems.push({ name, system: await prepare({ folder: own, root }) });
+    } else {
+      note(`${name} is left out: ${why}`);
+      skipped.push({ system: name, why });
+    }
+  }
+  if (systems.length === 0) throw new Error('nothing can be drilled here');
+  amends = await startAmends(folder, configurationOf(systems));
+  const planned = systems.flatMap(({ name, system }) =>
+    system.faults.flatMap((fault) => Array.from({ length: Number(given.tries) }, () => ({ system: name, fault }))),
+  );
+  const order = shuffled(planned, createRandom(seed));
+  const results = [];
+  for (const [index, { system, fault }] of order.entries()) {
+    if (interrupted) break;
+    const result = { system, fault, ...(await drill(amends.url, { system, fault, number: index })) };
+    results.push(result);
+    note(
+      `${index + 1}/${order.length} ${system}/${fault.strategy} (${fault.name}): ${result.recovered ? seconds(result.ms) : result.why}`,
+    );
+  }
+  const rows = rowsOf(results);
+  const recovered = results.filter((result) => result.recovered).length;
+  const slow = results.filter(({ ms }) => ms !== null && ms >= LONGEST_MS).length;
+  const share = recovered / Math.max(1, results.length);
+  if (given.output === 'json')
+    process.stdout.write(
+      `${JSON.stringify({ seed, tries: results.length, recovered, share, slow, rows, skipped }, null, 2)}\n`,
+    );
+  else
+    process.stdout.write(
+      `${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n`,
+    );
+  process.exitCode = share >= ENOUGH && slow === 0 && !interrupted ? 0 : 1;
+} finally {
+  await amends?.stop();
+  for (const { system } of systems) await system.close();
+  rmSync(folder, { recursive: true, force: true });
+}
