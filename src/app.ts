@@ -1,6 +1,6 @@
 // The whole, tied together: the only file that names an adapter. Each resource registers its clean-up where it is made.
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Registry } from 'prom-client';
 import { createSpawner } from './actions/spawner.ts';
@@ -13,6 +13,7 @@ import type { Log } from './base/log.ts';
 import { createLog } from './base/log.ts';
 import { createRedactor } from './base/secret.ts';
 import { loadCatalog } from './catalog.ts';
+import { registerSecrets } from './config-secrets.ts';
 import type { Settings, WebConfig } from './config.ts';
 import { builtInConfig, diskReaders, loadConfig, loadWebConfig } from './config.ts';
 import type { EngineContext, Loaded } from './engine/context.ts';
@@ -80,6 +81,30 @@ const load = async (settings: Settings, parts: { actions: Actions; facts: Facts 
 const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
   settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
 
+/** In memory where the machine has room for files there: nothing in it has to outlive a crash. */
+const SCRATCH = ['/dev/shm', tmpdir()];
+
+/** An empty store that is gone once it is closed, for what is decided again. */
+export const openScratchStore = async (clock: Clock, log: Log): Promise<Store> => {
+  const parent = SCRATCH.find((folder) => existsSync(folder)) ?? '.';
+  const folder = mkdtempSync(join(parent, 'amends-scratch-'));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    const store = await openSqliteStore({
+      folder,
+      clock,
+      ids: createIds(clock),
+      log,
+      owner: 'scratch',
+      acceptEmptyHistory: false,
+    });
+    return { ...store, close: () => store.close().finally(remove) };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+};
+
 const GRACE_FOR_ANSWERS_MS = 2_000;
 const RESERVE_AFTER_MS = 60_000;
 
@@ -116,6 +141,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   let web = firstWeb.value;
   const exposed = checkExposure(settings.listen.host, web);
   if (exposed.length > 0) return refuse(exposed);
+  await registerSecrets(redactor, loaded.config, web);
 
   const owner = `${hostname()}:${process.pid}`;
   let store;
@@ -209,6 +235,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       );
       return refused(problems);
     }
+    await registerSecrets(redactor, next.value.config, nextWeb.value);
     loaded = next.value;
     web = nextWeb.value;
     metrics.initialise(vocabularyOf(loaded));

@@ -98,6 +98,8 @@ export type WebConfig = {
     { readonly bcrypt: string; readonly role: Role; readonly source: string }
   >;
   readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
+  /** Of all that it was read from, the files whose content nobody may see. */
+  readonly secretFiles?: readonly string[];
 };
 
 /** What the flags and the environment say. */
@@ -469,6 +471,7 @@ export const loadWebConfig = async (file: string, readers: Readers = diskReaders
   if (problems.length > 0) return refused(problems);
   return ok({
     tokens,
+    secretFiles: [...bearers.map((bearer) => from(bearer.file)), ...(tls === undefined ? [] : [from(tls.key_file)])],
     basicAuthUsers: new Map(
       Object.entries(users).map(([user, bcrypt]) => [
         user,

@@ -144,7 +144,7 @@ const attempt = async (
       ok: true,
       outputs: bounded(redactor.value(result.outputs)),
       undo: redactor.value(result.undo ?? {}),
-      requests,
+      requests: redactor.value(requests),
       ms: took(),
     };
   } catch (error) {
