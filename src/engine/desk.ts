@@ -171,7 +171,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       await store.write(
         [
           { type: 'halt', on: false, hard: false, by, reason },
-          { type: 'episodes.wake', component: null, at: clock.now() },
+          { type: 'episodes.wake', component: null, at: clock.now(), heldBy: 'halted' },
           audited(by, 'resume', 'all', { reason }),
         ],
         clock.now(),

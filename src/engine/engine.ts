@@ -109,7 +109,7 @@ const haltedByFile = (reason: string): readonly Write[] => [
 ];
 const liftedByFile = (at: number): readonly Write[] => [
   { type: 'halt', on: false, hard: false, by: BY_FILE, reason: 'the file is gone' },
-  { type: 'episodes.wake', component: null, at },
+  { type: 'episodes.wake', component: null, at, heldBy: 'halted' },
   { type: 'audit', actor: BY_FILE, action: 'resume', subject: 'all', detail: {} },
 ];
 

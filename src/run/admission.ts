@@ -92,7 +92,7 @@ const admitKnowing = (input: AdmissionInput): Admission => {
       reason: shadow ? 'shadow' : refusal.guard,
       runId: null,
       verdicts,
-      retryAt: retryAfter(refusal, history.now),
+      retryAt: retryAfter(refusal, history),
       writes: shadow ? [] : pageBlind(input, refusal),
     };
   }
@@ -153,9 +153,10 @@ export const pageBlind = (
 };
 
 /** A control without an end wakes what it held when it is lifted; the rest is asked again soon. */
-const retryAfter = (refusal: Verdict, now: number): number | null => {
+const retryAfter = (refusal: Verdict, { now, halt }: History): number | null => {
   if (refusal.endsAt !== null) return refusal.endsAt;
-  return refusal.guard === 'halted' || refusal.guard === 'disabled' ? null : now + ASK_AGAIN_MS;
+  // A halt file that is not on record yet may be gone before anybody wakes what it held.
+  return (refusal.guard === 'halted' && halt.on) || refusal.guard === 'disabled' ? null : now + ASK_AGAIN_MS;
 };
 
 /** Nobody acts: the attempt is taken as made and as having failed at once. */
