@@ -52,7 +52,7 @@ export const startBreakerApp = async (): Promise<BreakerApp> => {
     return { status: 404, json: { detail: 'Not Found' } };
   };
   const app: BreakerApp = Object.assign(await startJsonServer(answer), {
-    states: { generator: 'closed', reflector: 'closed' } as BreakerApp['states'],
+    states: { generator: 'closed', reflector: 'closed' },
     failures: 0,
     broken: false,
     stuck: 0,

@@ -66,7 +66,7 @@ export const startOpenWebUi = async (): Promise<OpenWebUi> => {
     password: 'correct horse battery staple',
     models: ['claude-max', 'deepseek-chat', 'gemini-pro', 'gpt-4-turbo'],
     mute: [] as string[],
-    settings: { DEFAULT_MODELS: 'claude-max', MODEL_ORDER_LIST: [] } as Record<string, unknown>,
+    settings: { DEFAULT_MODELS: 'claude-max', MODEL_ORDER_LIST: [] },
     revoke: () => valid.clear(),
     tokens,
   });

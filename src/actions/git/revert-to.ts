@@ -1,5 +1,7 @@
 // Goes back to an earlier version by going forward: a new commit with the files of the old one, so that nothing of the
 // history is lost, it can be pushed, and it can be taken back the same way.
+import { existsSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { JsonObject } from '../../base/json.ts';
@@ -8,7 +10,7 @@ import { defineAction } from '../../port/action.ts';
 import { changedFiles, openRepository, repositoryInput, revision } from './repository.ts';
 import type { Repository } from './repository.ts';
 
-const UNDER_WAY = ['MERGE_HEAD', 'CHERRY_PICK_HEAD', 'REVERT_HEAD', 'REBASE_HEAD'];
+const UNDER_WAY = ['MERGE_HEAD', 'CHERRY_PICK_HEAD', 'REVERT_HEAD', 'rebase-merge', 'rebase-apply'];
 
 type Plan = { readonly head: string; readonly target: string; readonly branch: string };
 
@@ -27,10 +29,12 @@ const survey = async (
   if (branch === '') refuse('no branch is checked out; mend: check out the branch that is deployed');
   if (input.branch !== undefined && branch !== input.branch)
     refuse(`${branch} is checked out, not ${input.branch}; mend: look at who changed it`);
-  for (const name of UNDER_WAY) {
-    const { code } = await repository.ask(['rev-parse', '--quiet', '--verify', name], [0, 1, 128]);
-    if (code === 0) refuse(`a ${name.replace('_HEAD', '').toLowerCase().replace('_', '-')} is under way there`);
-  }
+  const { out: places } = await repository.ask(['rev-parse', ...UNDER_WAY.flatMap((name) => ['--git-path', name])]);
+  const underWay = places
+    .trimEnd()
+    .split('\n')
+    .find((place) => existsSync(resolve(repository.path, place)));
+  if (underWay !== undefined) refuse(`a merge, a revert or a rebase is under way there (${basename(underWay)})`);
   const changed = await changedFiles(repository);
   if (changed.length > 0)
     refuse(

@@ -7,6 +7,8 @@ import type { ActionContext } from '../../port/action.ts';
 import type { Credential } from '../http/service.ts';
 import { ANY_STATUS, address, at, callService, credentialInput } from '../http/service.ts';
 
+/** Between quotes, a value's own quotes would end the text around it. */
+const QUOTED = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/g;
 const PLACEHOLDER = /\{\{\s*([a-z][a-z0-9_]{0,63})\s*\}\}/g;
 
 export const queryInput = {
@@ -28,7 +30,8 @@ const fill = ({ query, values }: Question): string =>
   query.replaceAll(PLACEHOLDER, (whole: string, name: string, index: number) => {
     const value = Object.hasOwn(values, name) ? values[name] : undefined;
     if (value === undefined) throw new ActionError('permanent', `the query has ${whole}, but values has no ${name}`);
-    if (!/[^=!<>~]!?=\s*$/.test(query.slice(0, index)))
+    const before = query.slice(0, index).replaceAll(QUOTED, '');
+    if (/["'`#]/.test(before) || !/[^=!<>~]!?=\s*$/.test(before))
       throw new ActionError(
         'permanent',
         `${whole} may only be the value of a matcher with = or !=: up{instance=${whole}}`,
