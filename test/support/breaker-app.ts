@@ -51,8 +51,9 @@ export const startBreakerApp = async (): Promise<BreakerApp> => {
     }
     return { status: 404, json: { detail: 'Not Found' } };
   };
+  const states: BreakerApp['states'] = { generator: 'closed', reflector: 'closed' };
   const app: BreakerApp = Object.assign(await startJsonServer(answer), {
-    states: { generator: 'closed', reflector: 'closed' },
+    states,
     failures: 0,
     broken: false,
     stuck: 0,

@@ -9,7 +9,7 @@ import { fingerprintOf, pinnedByFile } from '../../../src/actions/ssh/host-keys.
 import look from '../../../src/actions/ssh/look.ts';
 import run from '../../../src/actions/ssh/run.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
-import { createContexts, eventually, failureOf, perform } from '../../support/action-context.ts';
+import { createContexts, eventually, failureOf, perform, textOf } from '../../support/action-context.ts';
 import type { TestContext } from '../../support/action-context.ts';
 import { itWith } from '../../support/requires.ts';
 import { root, startedHere } from '../../support/servers.ts';
@@ -21,7 +21,7 @@ const servers = startedHere();
 let open: Sshd;
 let gated: Sshd;
 /** A far folder below /var/cache, since that is what the gate of docs/ssh.md allows. */
-const cache = `/var/cache/amendstest${String.fromCharCode(...[...String(process.pid)].map((digit) => 97 + Number(digit)))}`;
+const cache = `/var/cache/amendstest${process.pid.toString(36).replaceAll(/\d/g, 'x')}`;
 
 const commands = {
   echo: { argv: ['echo', '{text}'], arguments: { text: { pattern: '(?s).*' } } },
@@ -89,7 +89,7 @@ describe('ssh.run', () => {
 
   itWith('sshd')('of a flood of output the beginning and the end are kept, and the rest is counted', async () => {
     const outputs = await perform(run, input('flood'), make());
-    expect(String(outputs['stdout'])).toHaveLength(16_384);
+    expect(textOf(outputs, 'stdout')).toHaveLength(16_384);
     expect(outputs['dropped_bytes']).toBe(300_000 - 16_384);
   });
 
@@ -104,7 +104,18 @@ describe('ssh.run', () => {
       `a && touch ${told}`,
       `| touch ${told}`,
       `> ${told}`,
-      ...['$HOME', '*', '~', "it's", '\\', "\\'", '!!', 'a  b', '{a}', 'é漢', '$IFS', '#'],
+      '$HOME',
+      '*',
+      '~',
+      "it's",
+      '\\',
+      "\\'",
+      '!!',
+      'a  b',
+      '{a}',
+      'é漢',
+      '$IFS',
+      '#',
     ];
     const name = (index: number): string => `a${index}`;
     const all = {
@@ -112,8 +123,8 @@ describe('ssh.run', () => {
       arguments: Object.fromEntries(evil.map((_, index) => [name(index), { pattern: '(?s).*' }])),
     };
     const given = Object.fromEntries(evil.map((text, index) => [name(index), text]));
-    const { stdout } = await perform(run, input('all', { commands: { all }, arguments: given }), make());
-    expect(String(stdout).split('\n')).toEqual([...evil, '']);
+    const outputs = await perform(run, input('all', { commands: { all }, arguments: given }), make());
+    expect(textOf(outputs, 'stdout').split('\n')).toEqual([...evil, '']);
     expect(existsSync(told)).toBe(false);
   });
 
