@@ -170,3 +170,20 @@ export const schemaOf = ({
     file?.close();
   }
 };
+
+/** Why a database that is in use is not sound, or null. */
+export const soundness = ({ path }: { readonly path: string }): string | null => {
+  if ((sizeOf(path) ?? 0) === 0) return sizeOf(path) === null ? 'is not there' : 'is empty (0 bytes)';
+  let file: SqliteFile | null = null;
+  try {
+    refuseOurOwn(path);
+    file = openForWriting(path, 2_000);
+    file.pragma('query_only = ON');
+    const findings = integrityFindings(file, 'full');
+    return findings.length === 0 ? null : `is damaged: ${findings.join('; ').slice(0, 300)}`;
+  } catch (error) {
+    throw explained(error, path);
+  } finally {
+    file?.close();
+  }
+};
