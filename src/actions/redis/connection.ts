@@ -46,6 +46,10 @@ export const refusalOf = (server: Server, command: string, message: string): Act
   );
 };
 
+/** It lets nobody new in. */
+export const isFull = (error: unknown): boolean =>
+  error instanceof ActionError && error.message.includes('its maxclients is reached');
+
 const isReplyError = (error: unknown): boolean => (error as Error).name === 'ReplyError';
 
 /** Settles with `work`, or as soon as time is up or the step is called off. */

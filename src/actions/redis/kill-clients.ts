@@ -6,7 +6,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { ActionContext } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
-import { bounded, openConnection } from './connection.ts';
+import { bounded, isFull, openConnection } from './connection.ts';
 import type { Connection } from './connection.ts';
 import { keptConnection } from './kept.ts';
 import { numberOf, parseClients, textOfReply } from './replies.ts';
@@ -84,12 +84,11 @@ const getIn = async (server: Server, left: () => number, context: ActionContext)
       return { connection, through: 'new', tries };
     } catch (error) {
       connection?.close();
-      const full = error instanceof ActionError && /maxclients is reached/.test(error.message);
-      if (!full) throw error;
+      if (!isFull(error)) throw error;
       if (left() <= TRY_EVERY_MS)
         throw new ActionError(
           'retryable',
-          `${error.message}; ${tries} tries found no free slot; mend: probe it with redis.ping, which keeps a connection for this`,
+          `${(error as Error).message}; ${tries} tries found no free slot; mend: probe it with redis.ping, which keeps a connection for this`,
           { cause: error },
         );
       await context.clock.sleep(TRY_EVERY_MS, context.signal);

@@ -23,7 +23,7 @@ export default defineAction({
     peak_bytes: 'the most there ever was since it started, in bytes',
     rss_bytes: 'what the operating system has given it, in bytes',
     max_bytes: 'maxmemory, in bytes; 0: no limit',
-    used_share: 'used of maxmemory, 0 to 1; 0 without a limit',
+    maxmemory_share: 'used of maxmemory, 0 to 1; 0 without a limit',
     fragmentation_ratio: 'rss by used',
     policy: 'maxmemory_policy: what happens when it is full',
     evicted_keys: 'keys that were evicted since it started',
@@ -48,7 +48,7 @@ export default defineAction({
       peak_bytes: numberOf(info, 'used_memory_peak'),
       rss_bytes: numberOf(info, 'used_memory_rss'),
       max_bytes: max,
-      used_share: max === 0 ? 0 : Math.round((used / max) * 10_000) / 10_000,
+      maxmemory_share: max === 0 ? 0 : Math.round((used / max) * 10_000) / 10_000,
       fragmentation_ratio: numberOf(info, 'mem_fragmentation_ratio'),
       policy: (info['maxmemory_policy'] ?? '').slice(0, 64),
       evicted_keys: numberOf(info, 'evicted_keys'),
@@ -58,10 +58,10 @@ export default defineAction({
       throw new ActionError('retryable', `redis ${server.name} uses ${used} bytes, not less than ${input.below}`, {
         outputs,
       });
-    if (input.max_share !== undefined && outputs.used_share > input.max_share)
+    if (input.max_share !== undefined && outputs.maxmemory_share > input.max_share)
       throw new ActionError(
         'retryable',
-        `redis ${server.name} uses ${used} of ${max} bytes, a share of ${outputs.used_share}, more than ${input.max_share}`,
+        `redis ${server.name} uses ${used} of ${max} bytes, a share of ${outputs.maxmemory_share}, more than ${input.max_share}`,
         { outputs },
       );
     return { outputs };

@@ -4,12 +4,22 @@ import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
-import { withConnection } from './connection.ts';
+import { isFull, withConnection } from './connection.ts';
 import { keepOne, releaseKept } from './kept.ts';
 import { textOfReply } from './replies.ts';
 import { findServer, serverInput } from './server.ts';
 
 const hundredths = (ms: number): number => Math.round(ms * 100) / 100;
+
+const UNANSWERED = { pong: false, refused: false, full: false, latency_ms: -1, connect_ms: -1, reserved: false };
+
+/** With what an alert and a condition go by. */
+const told = (error: unknown): unknown => {
+  if (!(error instanceof ActionError)) return error;
+  const refused = (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED';
+  const outputs = { ...UNANSWERED, refused, full: isFull(error) };
+  return new ActionError(error.kind, error.message, { cause: error, outputs });
+};
 
 export default defineAction({
   summary: 'Connects anew to a Redis and asks it PING, all within one deadline.',
@@ -21,8 +31,11 @@ export default defineAction({
     reserve: z.boolean().optional(),
   }),
   outputs: {
-    latency_ms: 'from PING to PONG, in milliseconds',
-    connect_ms: 'from the start until the connection was open, in milliseconds',
+    pong: 'somebody new was let in and answered',
+    refused: 'nobody listens at its address',
+    full: 'its maxclients is reached',
+    latency_ms: 'from PING to PONG, in milliseconds; -1 without an answer',
+    connect_ms: 'from the start until the connection was open, in milliseconds; -1 without one',
     reserved: 'a connection is kept open for when the server is full',
   },
   undo: 'nothing to undo: it only reads',
@@ -40,7 +53,14 @@ export default defineAction({
           'permanent',
           `${server.name} answered PING with ${JSON.stringify(reply.slice(0, 100))}: it is no Redis`,
         );
-      return { latency_ms: hundredths(clock.monotonic() - opened), connect_ms: hundredths(opened - start) };
+      return {
+        ...UNANSWERED,
+        pong: true,
+        latency_ms: hundredths(clock.monotonic() - opened),
+        connect_ms: hundredths(opened - start),
+      };
+    }).catch((error: unknown) => {
+      throw told(error);
     });
     const reserve = input.reserve ?? context.marker.startsWith('probe/');
     const reserved = reserve && (await keepOne(server, input.timeout, context));

@@ -16,6 +16,7 @@ import { endHolder, startHolder } from '../../support/holder.ts';
 import { startHttpDouble } from '../../support/http-double.ts';
 import type { HttpDouble } from '../../support/http-double.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
+import { CONTAINERS, containerCases } from './container-cases.ts';
 import { PG_TOOLS, dataCases } from './data-cases.ts';
 import { redisCases } from './redis-cases.ts';
 import { systemCases } from './system-cases.ts';
@@ -23,6 +24,7 @@ import { systemCases } from './system-cases.ts';
 const actions = await loadByName<Action>(new URL('../../../src/actions/', import.meta.url), true);
 const contexts = createContexts();
 const redis = redisCases(contexts.folder);
+const containers = containerCases(contexts.folder);
 const pidFile = join(contexts.folder, 'service.pid');
 const schemaFile = join(contexts.folder, 'schema.sql');
 const running: ChildProcess[] = [];
@@ -37,6 +39,7 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await redis.stop();
+  await containers.stop();
   await data.stop();
   await server.close();
   await contexts.stop();
@@ -110,12 +113,14 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
   ...redis.cases,
+  ...containers.cases,
   ...data.cases,
   ...systemCases(contexts.folder),
 };
 const allow = (): Partial<Allow> => ({
   hosts: [server.host, '127.0.0.1'],
   commands: ['/bin/echo', '/bin/sleep', ...PG_TOOLS],
+  containers: CONTAINERS,
 });
 
 it('every action has a case here, and every case its action', () => {

@@ -72,6 +72,9 @@ describe('redis.ping', () => {
     const watcher = await redis.client();
     const outputs = await run(ping, { url: redis.url });
     expect(outputs).toEqual({
+      pong: true,
+      refused: false,
+      full: false,
       latency_ms: expect.any(Number),
       connect_ms: expect.any(Number),
       reserved: false,
@@ -122,6 +125,7 @@ describe('redis.ping', () => {
     expect(error.kind).toBe('retryable');
     expect(error.message).toContain(`127.0.0.1:${port}`);
     expect(error.message).toContain('ECONNREFUSED');
+    expect(error.outputs).toMatchObject({ pong: false, refused: true, full: false });
   });
 
   it.each([
@@ -214,7 +218,7 @@ describe('redis.info and redis.memory', () => {
     expect(said['sections']).toMatchObject({ server: { redis_mode: 'standalone' }, keyspace: expect.any(Object) });
     expect(JSON.stringify(said).length).toBeLessThan(32_768);
     const used = await run(memory, { url: redis.url });
-    expect(used).toMatchObject({ keys: 2, keys_without_ttl: 1, max_bytes: 0, used_share: 0, policy: 'noeviction' });
+    expect(used).toMatchObject({ keys: 2, keys_without_ttl: 1, max_bytes: 0, maxmemory_share: 0, policy: 'noeviction' });
     expect(used['used_bytes']).toBeGreaterThan(100_000);
     const error = await fail(memory, { url: redis.url, below: 1_000 });
     expect(error).toMatchObject({ kind: 'retryable', outputs: { keys: 2 } });
@@ -242,6 +246,7 @@ describe('redis.kill-clients', () => {
       expect(await fail(ping, { url: full.url })).toMatchObject({
         kind: 'retryable',
         message: expect.stringContaining('maxclients is reached'),
+        outputs: { pong: false, refused: false, full: true },
       });
       const at = context();
       const early = await fail(killClients, { url: full.url, idle_over: '1m' }, at);
