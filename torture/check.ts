@@ -276,9 +276,25 @@ const effects = (known: Known, { ledger, oneClock }: Checked, say: Say): void =>
     const [phase = '', id = ''] = step.split('/');
     const found = stepsOf((known.plans.get(run) as Plan).runbook, phase as Phase).find((one) => one.id === id);
     if (found === undefined || isApproval(found)) continue;
-    const most = found.idempotent ? found.retry.attempts + 1 : 1;
+    const history = known.events.get(run) ?? [];
+    const intents = history.filter(({ event }) => event.type === 'step_started' && event.step === step).length;
+    const most = found.idempotent ? found.retry.attempts + Math.min(interruptions(history, step), MOST_RECOVERIES) : 1;
     if (count > most) say('I6', `${step} of run ${run} was felt ${count} times, ${most} are allowed`);
+    if (count > intents) say('I6', `${step} of run ${run} was felt ${count} times on ${intents} intents`);
   }
+};
+
+/** After so many a run is put before a human (F11). */
+const MOST_RECOVERIES = 3;
+/** How often a worker died between this step's intent and its result. */
+const interruptions = (history: readonly StoredEvent[], step: string): number => {
+  let open = false;
+  let count = 0;
+  for (const { event } of history) {
+    if (event.type === 'claimed' && event.recovery && open) count += 1;
+    if ('step' in event && event.step === step) open = event.type === 'step_started';
+  }
+  return count;
 };
 
 /** I7: nothing begins later than a second after a halt; a shadow has no run. */

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { systemClock } from '../src/base/clock.ts';
 import { createSpawner } from '../src/actions/spawner.ts';
 import { hold } from './expect.mjs';
-import { pause } from './served.mjs';
+import { pause } from './target.mjs';
 
 export const covers = [
   'F51 children that ignore TERM, double-fork with setsid, stop themselves or linger: 0 survivors within 5 s',

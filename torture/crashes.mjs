@@ -1,49 +1,63 @@
-// A built amends is killed with SIGKILL at random moments under a stream of alerts, started again, and killed again.
-// The truth is what the targets felt and what was answered 202.
+// amends is killed with SIGKILL at random moments and at random calls under a stream of alerts, started again, and killed
+// again: most of the time the store and the engine alone, which start quickly, now and then the whole of it as it is built.
+// The truth is what the targets felt and what was acknowledged.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
+import { startBuilt, untilFound } from '../test/support/built.ts';
 import { writeFiles } from '../test/support/engine.ts';
 import { configOf, ruleOf } from './content.mjs';
 import { checked } from './expect.mjs';
+import { startLean } from './lean.mjs';
+import { pack } from './pack.mjs';
 import { readLedger } from './rig.ts';
-import { bodyOf, createTarget, pause, serve, until } from './served.mjs';
+import { bodyOf, createTarget, pause } from './target.mjs';
 
 export const covers = [
   'F1 F2 F3 F4 F5 F6 F7 F8 F11 I3 I4 I5 I6 I8 I9 random kill -9 under a stream of alerts: nothing acknowledged is lost, nothing is repeated that must not be, every run ends',
   'I1 I2 I10 caps, order on a target and cooldowns hold over the restarts',
 ];
 
-const step = (name, path, idempotent, phase = 'steps', id = name) =>
-  `  - id: ${name}\n    uses: http.request\n    with: { url: "\${{ connect.url }}/${path}", method: POST, json: { run: "\${{ run.id }}", step: ${phase}/${id}, target: "\${{ target.name }}" } }\n    idempotent: ${idempotent}\n`;
-const undo = (name) =>
-  step(name, name, true, 'undo')
-    .replace(/ {2}- id: .*\n/, '    undo:\n')
-    .replaceAll('\n    uses', '\n      uses')
-    .replaceAll('\n    with', '\n      with')
-    .replaceAll('\n    idempotent', '\n      idempotent');
-const verify = (path) =>
-  `verify:\n  - { uses: http.get, with: { url: "\${{ connect.url }}/${path}" }, need: 1, of: 2, every: 10ms }\n`;
-const HEAD = 'version: 1\nsummary: Mend it.\nseverity: SEV3\ntimeout: 20s\nguide: Look at it.\n';
-
-const SHAPES = {
-  single: { mode: 'auto', text: `${HEAD}steps:\n${step('mend', 'mend', true)}${verify('health')}` },
-  mixed: {
-    mode: 'auto',
-    text: `${HEAD}steps:\n${step('stop', 'stop', true)}${step('charge', 'charge', false)}${step('start', 'start', true)}${verify('flaky')}`,
-  },
-  asked: { mode: 'approve', text: `${HEAD}steps:\n${step('charge', 'charge', false)}${verify('health')}` },
-  undone: {
-    mode: 'auto',
-    text: `${HEAD}steps:\n${step('open', 'open', true)}${undo('open')}${step('charge', 'charge', false)}${verify('broken')}`,
-  },
+/** What a step does and what a look finds: through HTTP at a target of ours, or in the process itself. */
+const BY_HTTP = {
+  effect: (path, key) =>
+    `uses: http.request\n    with: { url: "\${{ connect.url }}/${path}", method: POST, json: { run: "\${{ run.id }}", step: ${key}, target: "\${{ target.name }}" } }`,
+  look: (path) => `uses: http.get, with: { url: "\${{ connect.url }}/${path}" }`,
 };
+const FAILS = { broken: 1, flaky: 0.3, charge: 0.1 };
+const INSIDE = {
+  effect: (path) => `uses: torture.effect\n    with: { target: "\${{ target.name }}", fails: ${FAILS[path] ?? 0} }`,
+  look: (path) => `uses: torture.look, with: { target: "\${{ target.name }}", fails: ${FAILS[path] ?? 0} }`,
+};
+
+const HEAD = 'version: 1\nsummary: Mend it.\nseverity: SEV3\ntimeout: 20s\nguide: Look at it.\nsteps:\n';
+const shapesOf = ({ effect, look }) => {
+  const step = (name, idempotent) =>
+    `  - id: ${name}\n    ${effect(name, `steps/${name}`)}\n    idempotent: ${idempotent}\n`;
+  const undo = (name) =>
+    `    undo:\n      ${effect(name, `undo/${name}`).replaceAll('\n', '\n  ')}\n      idempotent: true\n`;
+  const verify = (path) => `verify:\n  - { ${look(path)}, need: 1, of: 2, every: 10ms }\n`;
+  return {
+    single: { mode: 'auto', text: `${HEAD}${step('mend', true)}${verify('health')}` },
+    mixed: {
+      mode: 'auto',
+      text: `${HEAD}${step('stop', true)}${step('charge', false)}${step('start', true)}${verify('flaky')}`,
+    },
+    asked: { mode: 'approve', text: `${HEAD}${step('charge', false)}${verify('health')}` },
+    undone: {
+      mode: 'auto',
+      text: `${HEAD}${step('open', true)}${undo('open')}${step('charge', false)}${verify('broken')}`,
+    },
+  };
+};
+const KINDS = Object.keys(shapesOf(INSIDE));
 const TARGETS = ['a', 'b', 'c'];
 /** Declared and never firing, so that three at once are not all of them: that would be a storm. */
 const QUIET = ['d', 'e', 'f', 'g'];
 
-const prepare = (folder, host) => {
+const writeContent = (folder, manner, host) => {
   const recovery = {
     settle: '0s',
     resolve_hold: '1s',
@@ -58,9 +72,9 @@ const prepare = (folder, host) => {
   const targets = (kind) =>
     [...TARGETS, ...QUIET].map((name) => ({ target: `${kind}-${name}`, connect: { url: `http://${host}` } }));
   writeFiles(folder, {
-    'amends.yaml': `${configOf(recovery, Object.fromEntries(Object.keys(SHAPES).map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\n`,
+    'amends.yaml': `${configOf(recovery, Object.fromEntries(KINDS.map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\n`,
     ...Object.fromEntries(
-      Object.entries(SHAPES).flatMap(([kind, { mode, text }]) => [
+      Object.entries(shapesOf(manner)).flatMap(([kind, { mode, text }]) => [
         [`rules/${kind}.json`, ruleOf(kind, `${kind}Down`, `${kind}/mend`, mode)],
         [`runbooks/${kind}/mend.yaml`, text],
       ]),
@@ -68,133 +82,229 @@ const prepare = (folder, host) => {
   });
 };
 
-/** People at work: they answer what is asked and take what is stuck. */
-const people = async (amends, random) => {
-  const runs = await amends.call('/api/v1/runs?limit=100');
-  for (const run of runs.body.items.filter(({ state }) => state === 'awaiting_approval'))
-    await amends.call(`/api/v1/runs/${run.id}/${random.next() < 0.85 ? 'approve' : 'deny'}`, {
-      by: 'ann',
-      comment: 'so be it',
-    });
-  const inbox = await amends.call('/api/v1/inbox?status=open&limit=100');
-  for (const { id } of inbox.body.items.filter(({ kind }) => kind === 'escalation'))
-    await amends.call(`/api/v1/inbox/${id}/close`, { by: 'ann', comment: 'seen to' });
-  const { items } = (await amends.call('/api/v1/components')).body;
-  for (const { name, disabled } of items)
-    if (disabled) await amends.call(`/api/v1/components/${name}/enable`, { by: 'ann' });
+/** The whole of amends on one database, with people who come by its API. */
+const builtFleet = {
+  homes: 1,
+  async prepare(folder, random) {
+    const target = await createTarget(join(folder, 'ledger.ndjson'), () => random.below(15));
+    for (const [path, chance] of Object.entries(FAILS))
+      target.answer(`/${path}`, () => (random.next() < chance ? 500 : 200));
+    writeContent(folder, BY_HTTP, target.host);
+    return () => target.close();
+  },
+  async start([folder], [fault]) {
+    const amends = await startBuilt(folder, fault);
+    if (amends === null) return null;
+    const idsOf = async (path) => (await amends.call(path)).body.items.map(({ id }) => id);
+    const office = {
+      post: amends.post,
+      asked: () => idsOf('/api/v1/runs?state=awaiting_approval&limit=100'),
+      escalations: () => idsOf('/api/v1/inbox?status=open&kind=escalation&limit=100'),
+      disabled: async () =>
+        (await amends.call('/api/v1/components')).body.items.filter((one) => one.disabled).map(({ name }) => name),
+      desk: (name, { runId, id, name: component, ...act }) =>
+        name === 'enable'
+          ? amends.call(`/api/v1/components/${component}/enable`, act)
+          : name === 'closeInbox'
+            ? amends.call(`/api/v1/inbox/${id}/close`, act)
+            : amends.call(`/api/v1/runs/${runId}/${name}`, act),
+    };
+    return { gone: amends.gone, kill: amends.kill, offices: [office] };
+  },
+  close: async () => undefined,
 };
 
-/** Posts until amends is gone; what was answered 202 goes on record. */
-const stream = async (amends, random, state) => {
-  let gone = false;
-  void amends.gone.then(() => (gone = true));
-  for (let turn = 0; !gone && turn < 400; turn += 1) {
+/** The store and the engine alone on some databases at once; the next process is on its way while one lives. */
+const leanFleet = (packed) => {
+  const spare = [];
+  return {
+    homes: 3,
+    prepare: async (folder) => {
+      writeContent(folder, INSIDE, '127.0.0.1:1');
+      return async () => undefined;
+    },
+    async start(folders, faults, random) {
+      const lean = spare.pop() ?? startLean(packed);
+      spare.push(startLean(packed));
+      const opened = Promise.all(folders.map((folder, index) => lean.open(folder, faults[index])));
+      // Some do not live to see the end of their start.
+      if (random.next() < 0.15) {
+        await Promise.race([opened.catch(() => undefined), pause(random.below(150))]);
+        await lean.kill();
+      }
+      return opened.then(
+        (offices) => ({ gone: lean.gone, kill: lean.kill, offices }),
+        async (error) => {
+          if (!lean.hasEnded()) throw error;
+          await lean.gone;
+          return null;
+        },
+      );
+    },
+    close: () => Promise.all(spare.map((lean) => lean.kill())),
+  };
+};
+
+/** People at work: they answer what is asked and take what is stuck. */
+const people = async (office, random) => {
+  for (const runId of await office.asked())
+    await office.desk(random.next() < 0.85 ? 'approve' : 'deny', { runId, step: null, by: 'ann', comment: 'so be it' });
+  for (const id of await office.escalations()) await office.desk('closeInbox', { id, by: 'ann', comment: 'seen to' });
+  for (const name of await office.disabled()) await office.desk('enable', { scope: 'component', name, by: 'ann' });
+};
+
+/** Posts until amends is gone; what was acknowledged goes on record. */
+const stream = async (gone, office, random, state, posted) => {
+  let over = false;
+  void gone.then(() => (over = true));
+  for (let turn = 0; !over && turn < 400; turn += 1) {
     const alerts = Array.from({ length: 1 + random.below(3) }, () => {
       const old = state.firing.length > 0 && (state.firing.length > 10 || random.next() < 0.35);
-      if (old) {
-        const labels = state.firing.splice(random.below(state.firing.length), 1)[0];
-        return { labels: { ...labels, n: labels.n }, status: 'resolved' };
-      }
-      const kind = random.of(Object.keys(SHAPES));
-      const labels = {
-        alertname: `${kind}Down`,
-        component: kind,
-        target: `${kind}-${random.of(TARGETS)}`,
-        n: `${(state.made += 1)}`,
-      };
-      return { labels };
+      if (old) return { labels: state.firing.splice(random.below(state.firing.length), 1)[0], status: 'resolved' };
+      const kind = random.of(KINDS);
+      state.made += 1;
+      const target = `${kind}-${random.of(TARGETS)}`;
+      return { labels: { alertname: `${kind}Down`, component: kind, target, n: `${state.made}` } };
     });
-    const acknowledged = await amends.post(bodyOf(alerts));
+    const acknowledged = await office.post(bodyOf(alerts));
+    posted();
     for (const { labels, status } of alerts) {
       if (acknowledged) state.acknowledged.add(labels.n);
       if (status !== 'resolved') state.firing.push(labels);
     }
-    if (turn % 3 === 2) await people(amends, random).catch(() => undefined);
-    await pause(random.below(30));
+    if (turn % 3 === 2) await people(office, random).catch(() => undefined);
+    await pause(random.below(20));
   }
 };
 
-/** One database through many restarts, then left in peace until nothing is under way. */
-const life = async (restarts, random, end) => {
-  const folder = mkdtempSync(join(tmpdir(), 'amends-crashes-'));
-  const ledger = join(folder, 'ledger.ndjson');
-  const target = await createTarget(ledger, () => random.below(15));
-  target.answer('/broken', () => 500);
-  target.answer('/flaky', () => (random.next() < 0.3 ? 500 : 200));
-  target.answer('/charge', () => (random.next() < 0.1 ? 500 : 200));
-  const state = { firing: [], acknowledged: new Set(), made: 0 };
-  let done = 0;
-  let amends = null;
-  try {
-    prepare(folder, target.host);
-    while (done < restarts && performance.now() < end) {
-      const itself = random.next() < 0.6 ? { call: 1 + random.below(40), when: random.of(['inside', 'after']) } : null;
-      amends = await serve(folder, itself);
-      if (amends !== null) {
-        const running = amends;
-        const streaming = stream(running, random, state);
-        await Promise.race([running.gone, pause(itself === null ? random.below(500) : 3_000)]);
-        await running.kill();
-        await streaming;
-      }
-      done += 1;
-    }
-    amends = await serve(folder);
-    for (let turn = 0; turn < 10 && state.firing.length > 0; turn += 1) {
-      const last = state.firing.splice(0);
-      if (!(await amends.post(bodyOf(last.map((labels) => ({ labels, status: 'resolved' }))))))
-        state.firing.push(...last);
-    }
-    const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
-    const open = database.prepare(
+/** All alerts resolve, and what is under way comes to its end. */
+const quiet = async (folder, office, random, state) => {
+  for (let turn = 0; turn < 10 && state.firing.length > 0; turn += 1) {
+    const last = state.firing.splice(0);
+    if (!(await office.post(bodyOf(last.map((labels) => ({ labels, status: 'resolved' }))))))
+      state.firing.push(...last);
+  }
+  const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
+  const open = database
+    .prepare(
       `select (select count(*) from alerts where decided = 0) + (select count(*) from runs where state <> 'done')`,
-    );
-    await until('the end of every run and a decision about every alert', 60_000, async () => {
-      await people(amends, random);
-      return open.pluck().get() === 0;
-    }).finally(() => database.close());
+    )
+    .pluck();
+  await untilFound('the end of every run and a decision about every alert', 60_000, async () => {
+    await people(office, random);
+    return open.get() === 0;
+  }).finally(() => database.close());
+};
+
+const LONGEST_MS = 3_000;
+
+/** Some databases through many restarts, then left in peace until nothing is under way. */
+const life = async (fleet, kills, random, end) => {
+  const folders = Array.from({ length: fleet.homes }, () => mkdtempSync(join(tmpdir(), 'amends-crashes-')));
+  const states = folders.map(() => ({ firing: [], acknowledged: new Set(), made: 0 }));
+  const cleanUps = await Promise.all(folders.map((folder) => fleet.prepare(folder, random)));
+  let killed = 0;
+  let amends = null;
+  let streams = [];
+  try {
+    while (killed < kills && performance.now() < end) {
+      const aimed = random.next() < 0.6;
+      const faults = folders.map(() => null);
+      if (aimed)
+        faults[random.below(faults.length)] = { call: 1 + random.below(40), when: random.of(['inside', 'after']) };
+      amends = await fleet.start(folders, faults, random);
+      if (amends !== null) {
+        const { gone, offices } = amends;
+        // Counted in posts, since on a busy machine nothing happens in a short while.
+        let left = aimed ? Number.POSITIVE_INFINITY : random.below(8 * offices.length);
+        const enough = new Promise((resolve) => {
+          const posted = () => (left -= 1) < 0 && resolve();
+          streams = offices.map((office, index) => stream(gone, office, random, states[index], posted));
+        });
+        await Promise.race([gone, pause(LONGEST_MS), enough.then(() => pause(random.below(30)))]);
+        await amends.kill();
+        await Promise.all(streams);
+      }
+      killed += 1;
+    }
+    const none = folders.map(() => null);
+    while ((amends = await fleet.start(folders, none, random)) === null) killed += 1;
+    await Promise.all(folders.map((folder, index) => quiet(folder, amends.offices[index], random, states[index])));
     await amends.kill();
-    const felt = readLedger(ledger);
-    checked(`${done} restarts`, {
-      database: join(folder, 'data/amends.db'),
-      ledger: felt,
-      acknowledged: [...state.acknowledged],
-      atRest: true,
-    });
-    rmSync(folder, { recursive: true, force: true });
-    return {
-      restarts: done,
-      acknowledged: state.acknowledged.size,
-      runs: new Set(felt.map(({ run }) => run)).size,
-      effects: felt.length,
+    const sum = {
+      killed,
+      restarts: killed * folders.length,
+      databases: folders.length,
+      acknowledged: 0,
+      runs: 0,
+      effects: 0,
     };
+    for (const [index, folder] of folders.entries()) {
+      const felt = readLedger(join(folder, 'ledger.ndjson'));
+      const acknowledged = [...states[index].acknowledged];
+      const database = join(folder, 'data/amends.db');
+      checked(`${killed} restarts of ${folder}`, { database, ledger: felt, acknowledged, atRest: true });
+      sum.acknowledged += acknowledged.length;
+      sum.runs += new Set(felt.map(({ run }) => run)).size;
+      sum.effects += felt.length;
+      rmSync(folder, { recursive: true, force: true });
+    }
+    return sum;
   } catch (error) {
-    error.message += `\n  kept: ${folder}`;
+    error.message += `\n  kept: ${folders.join(' ')}`;
     throw error;
   } finally {
     await amends?.kill();
-    await target.close();
+    for (const clean of cleanUps) await clean();
   }
 };
 
-const QUICK_MS = 75_000;
-/** How many restarts one database lives through. */
+/** How many kills one set of databases lives through. */
 const A_LIFE = 25;
-/** At the same time: one of them always waits for a start. */
+/** At the same time: some of them always wait for something. */
 const LIVES = 3;
 
-export default async ({ quick, random, say }) => {
-  const end = quick ? performance.now() + QUICK_MS : Number.POSITIVE_INFINITY;
-  const wanted = quick ? 1_000 : 10_000;
-  const sum = { restarts: 0, acknowledged: 0, runs: 0, effects: 0, lives: 0 };
+/** Lives until there were enough restarts, or the time is up. */
+const many = async (fleet, wanted, ms, random, say) => {
+  const end = performance.now() + ms;
+  const sum = { killed: 0, restarts: 0, databases: 0, acknowledged: 0, runs: 0, effects: 0 };
   const lane = async () => {
     while (sum.restarts < wanted && performance.now() < end) {
-      const lived = await life(A_LIFE, random, end);
-      sum.lives += 1;
-      for (const name of ['restarts', 'acknowledged', 'runs', 'effects']) sum[name] += lived[name];
-      if (!quick) say(`${sum.restarts} restarts`);
+      const lived = await life(fleet, A_LIFE, random, end);
+      for (const name of Object.keys(sum)) sum[name] += lived[name];
+      say(`${sum.restarts} restarts`);
     }
   };
-  await Promise.all(Array.from({ length: LIVES }, lane));
-  return `${sum.restarts} restarts of ${sum.lives} databases: ${sum.acknowledged} alerts acknowledged, 0 lost; ${sum.effects} effects of ${sum.runs} runs, 0 repeated that must not be, 0 runs without an end`;
+  try {
+    await Promise.all(Array.from({ length: LIVES }, lane));
+  } finally {
+    await fleet.close();
+  }
+  return sum;
+};
+
+const told = ({ killed, restarts, databases, acknowledged, runs, effects }) =>
+  `${restarts} restarts of ${databases} databases by ${killed} kill -9, ${acknowledged} alerts acknowledged, ${effects} effects of ${runs} runs`;
+
+export default async ({ quick, random, say }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-packed-'));
+  const quietly = quick ? () => undefined : say;
+  try {
+    const warmUp = mkdtempSync(join(folder, 'warm-'));
+    writeContent(warmUp, INSIDE, '127.0.0.1:1');
+    const packed = pack(fileURLToPath(new URL('lean-child.mjs', import.meta.url)), folder);
+    const first = startLean(packed);
+    const office = await first.open(warmUp, null);
+    await office.post(bodyOf([{ labels: { alertname: 'mixedDown', component: 'mixed', target: 'mixed-a', n: '0' } }]));
+    await pause(500);
+    await first.keepCode();
+    const endless = Number.POSITIVE_INFINITY;
+    const lean = await many(leanFleet(packed), quick ? 1_000 : 10_000, quick ? 150_000 : endless, random, quietly);
+    say(`store and engine: ${told(lean)}`);
+    const built = await many(builtFleet, quick ? 40 : 400, quick ? 40_000 : endless, random, quietly);
+    say(`the whole of it: ${told(built)}`);
+    return `${lean.restarts + built.restarts} restarts, 0 alerts lost, 0 effects repeated that must not be, 0 runs without an end`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 };

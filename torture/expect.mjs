@@ -23,3 +23,13 @@ export const checked = (label, given) => {
   const shown = breaches.slice(0, 10).map(({ id, what }) => `  ${id}: ${what}`);
   throw new Broken(`${breaches[0].id}: ${label}, ${breaches.length} breaches\n${shown.join('\n')}`);
 };
+
+/** For k = 1, 2, 3, ... until a pass ends without its fault; `pass` sets `came` when it met it. Gives how many it met. */
+export const everyK = async (given, pass, most = 1_000) => {
+  for (let k = 1; k <= most; k += 1) {
+    const fault = { ...given, k, came: null };
+    await pass(fault);
+    if (fault.came === null) return k - 1;
+  }
+  return most;
+};

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { root, setUp } from '../scripts/setup.mjs';
 
 // The order in which they run: what is decided about first.
-const NAMES = ['storm', 'race', 'crashes', 'model', 'kth', 'fuzz', 'children', 'clock'];
+const NAMES = ['storm', 'race', 'crashes', 'model', 'kth', 'files', 'fuzz', 'children', 'deletes', 'clock'];
 
 const { values: given } = parseArgs({
   options: {

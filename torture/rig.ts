@@ -21,7 +21,7 @@ import type { Engine } from '../src/engine/engine.ts';
 import { createHaltFile } from '../src/engine/halt-file.ts';
 import { createClockWatch } from '../src/engine/clock-watch.ts';
 import { createJanitor } from '../src/engine/janitor.ts';
-import type { Action } from '../src/port/action.ts';
+import type { Action, Spawner } from '../src/port/action.ts';
 import type { Fact } from '../src/port/fact.ts';
 import { loadByName } from '../src/port/loader.ts';
 import type { Notifier } from '../src/port/notifier.ts';
@@ -98,17 +98,19 @@ const createTargets = (file: string, clock: Clock): { targets: Targets; actions:
   const sick = new Set<string>();
   const held = new Map<string, (error: FailureKind | null) => void>();
   const write = (entry: object): void => appendFileSync(file, `${JSON.stringify(entry)}\n`);
-  const effect: Action<{ target: string }> = {
+  const effect: Action<{ target: string; secret_file?: string | undefined }> = {
     summary: 'An effect that its target writes down.',
     effect: 'change',
-    input: z.strictObject({ target: z.string() }),
-    outputs: {},
+    input: z.strictObject({ target: z.string(), secret_file: z.string().optional() }),
+    outputs: { said: 'what its target answered' },
     undo: 'another effect',
     defaultTimeout: 600_000,
-    async run({ target }, context) {
+    async run({ target, secret_file: secret }, context) {
       const { marker, signal } = context;
+      // What is secret ends up in errors and outputs, as it does in real life.
+      const said = secret === undefined ? '' : ` with ${await context.secret(secret)}`;
       const manner = manners.get(target) ?? 'well';
-      if (manner === 'refuses') throw new ActionError('permanent', 'it refused');
+      if (manner === 'refuses') throw new ActionError('permanent', `it refused${said}`);
       context.began();
       const slash = marker.indexOf('/');
       const entry = { run: marker.slice(0, slash), step: marker.slice(slash + 1), target, at: clock.now() };
@@ -118,11 +120,11 @@ const createTargets = (file: string, clock: Clock): { targets: Targets; actions:
           held.set(target, resolve);
           signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
         }).finally(() => held.delete(target));
-        if (error !== null) throw new ActionError(error, 'it broke');
+        if (error !== null) throw new ActionError(error, `it broke${said}`);
       }
       write({ ...entry, phase: 'out', left: clock.now() });
-      if (manner === 'breaks') throw new ActionError('permanent', 'it broke');
-      return { outputs: {} };
+      if (manner === 'breaks') throw new ActionError('permanent', `it broke${said}`);
+      return { outputs: { said } };
     },
   };
   const look: Action<{ target: string }> = {
@@ -180,6 +182,7 @@ export type RigGiven = {
   readonly config: string;
   readonly files: Readonly<Record<string, string | object>>;
   readonly aroundStore?: (store: Store) => Store;
+  readonly aroundSpawner?: (spawner: Spawner) => Spawner;
 };
 
 export type Rig = {
@@ -197,8 +200,8 @@ export type Rig = {
   submit(alerts: readonly AlertGiven[]): Promise<boolean>;
   /** Decides, runs, tidies, until nothing moves but what targets hold. */
   settle(): Promise<void>;
-  /** As if the process had died: the store is opened anew, nothing is told to what was there before. */
-  crash(): Promise<void>;
+  /** As if the process had died: the store is opened anew, nothing is told to what was there before. `between` comes when it is dead; who does not start is started once more. */
+  crash(between?: () => void): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -273,7 +276,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       actions: all,
       facts,
       notifiers,
-      spawner,
+      spawner: given.aroundSpawner === undefined ? spawner : given.aroundSpawner(spawner),
       sources: createSources(() => loaded.config, { clock: steady, redactor }),
       telemetry: silent,
       halt: createHaltFile(haltFile),
@@ -318,13 +321,14 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
         await rig.janitor.tick();
       }
     },
-    async crash() {
+    async crash(between = nothing) {
       const { store, engine } = rig;
       dead.now = true;
       engine.runner.killSteps('the process is dead');
       while (calls > 0 || engine.runner.working > 0) await turn();
       await store.close();
-      Object.assign(rig, await open());
+      between();
+      Object.assign(rig, await open().catch(open));
     },
     async close() {
       dead.now = true;

@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { startBuilt, untilFound } from '../test/support/built.ts';
 import { writeFiles } from '../test/support/engine.ts';
 import { configOf, MEND, ruleOf } from './content.mjs';
 import { checked, hold, same } from './expect.mjs';
 import { openRig, readLedger } from './rig.ts';
-import { bodyOf, createTarget, serve, until } from './served.mjs';
+import { bodyOf, createTarget } from './target.mjs';
 
 export const covers = [
   'F38 a thousand copies of one alert at once: one run, a thousand decisions with their reasons',
@@ -29,7 +30,7 @@ const served = async (targets, recovery, work) => {
       'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
       'runbooks/shop/mend.yaml': HTTP_MEND,
     });
-    amends = await serve(folder);
+    amends = await startBuilt(folder);
     const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
     const count = (text) => database.prepare(text).pluck().get();
     try {
@@ -38,7 +39,7 @@ const served = async (targets, recovery, work) => {
         count,
         all: (text) => database.prepare(text).all(),
         atRest: (alerts) =>
-          until('a decision about every alert', 300_000, async () => {
+          untilFound('a decision about every alert', 300_000, async () => {
             const done = count(`select count(*) from decisions where origin = 'delivery'`) >= alerts;
             return done && count(`select count(*) from runs where state <> 'done'`) === 0;
           }),

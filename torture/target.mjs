@@ -1,62 +1,6 @@
-// A built amends in a process of its own, to be killed and started again, and a target that writes down what it feels.
-import { spawn } from 'node:child_process';
+// A target that writes down what it feels, and the bodies that are posted about it.
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-const CHILD = fileURLToPath(new URL('../test/crash/amends-child.mjs', import.meta.url));
-
-const settingsOf = (folder) => ({
-  configFile: join(folder, 'amends.yaml'),
-  configFileGiven: true,
-  listen: { host: '127.0.0.1', port: 0 },
-  externalUrl: null,
-  storagePath: join(folder, 'data'),
-  storageUrl: null,
-  webConfigFile: null,
-  recoveryMode: null,
-  haltFile: join(folder, 'halt'),
-  acceptEmptyHistory: false,
-  logLevel: 'silent',
-});
-
-/** `dieAt`: the call of the store at which it kills itself, with `inside` before its commit; null: it lives. Null: it died while starting. */
-export const serve = async (folder, dieAt = null) => {
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(settingsOf(folder)), JSON.stringify(dieAt)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const gone = new Promise((resolve) => void child.once('exit', resolve));
-  const line = await Promise.race([
-    new Promise((resolve) => void createInterface({ input: child.stdout }).once('line', resolve)),
-    gone.then(() => null),
-  ]);
-  if (line === null) return null;
-  const { url } = JSON.parse(line);
-  const call = async (path, body) => {
-    const response = await fetch(`${url}${path}`, {
-      ...(body === undefined ? {} : { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) }),
-      headers: { 'content-type': 'application/json', connection: 'close' },
-    });
-    return { status: response.status, body: await response.json().catch(() => null) };
-  };
-  return {
-    url,
-    gone,
-    call,
-    /** True only for a 202. */
-    post: (body) =>
-      call('/webhook/alertmanager', body).then(
-        ({ status }) => status === 202,
-        () => false,
-      ),
-    async kill() {
-      child.kill('SIGKILL');
-      await gone;
-    },
-  };
-};
 
 /** Each effect is written down, synced, before it is answered; GET is a look. `slow` milliseconds lie between. */
 export const createTarget = async (file, slow) => {
@@ -92,17 +36,6 @@ export const createTarget = async (file, slow) => {
 };
 
 export const pause = (ms) => new Promise((resolve) => void setTimeout(resolve, ms));
-
-/** Asks until there is an answer, at most for `ms`. */
-export const until = async (what, ms, found) => {
-  const end = performance.now() + ms;
-  while (performance.now() < end) {
-    const value = await found().catch(() => undefined);
-    if (value !== undefined && value !== false) return value;
-    await pause(25);
-  }
-  throw new Error(`${what} did not come within ${ms} ms`);
-};
 
 /** An Alertmanager body. */
 export const bodyOf = (alerts, now = Date.now()) =>

@@ -1,76 +1,24 @@
 // kill -9 at every call by which a run is written, before its commit and right after it; then a restart. The truth is
 // what the target felt, written down outside amends.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
+import { check } from '../../torture/check.ts';
+import type { Felt } from '../../torture/check.ts';
+import { startBuilt, untilFound } from '../support/built.ts';
+import type { Built, Fault } from '../support/built.ts';
 import { body, writeFiles } from '../support/engine.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
 
-const CHILD = fileURLToPath(new URL('amends-child.mjs', import.meta.url));
 const BUDGET_MS = 20_000;
 
-type Fault = { readonly call: number; readonly when: 'inside' | 'after' };
-type Amends = { readonly url: string; readonly process: ChildProcess; readonly gone: Promise<void> };
-
-const start = async (folder: string, fault: Fault | null): Promise<Amends | null> => {
-  const settings = {
-    configFile: join(folder, 'amends.yaml'),
-    configFileGiven: true,
-    listen: { host: '127.0.0.1', port: 0 },
-    externalUrl: null,
-    storagePath: join(folder, 'data'),
-    storageUrl: null,
-    webConfigFile: null,
-    recoveryMode: null,
-    haltFile: join(folder, 'halt'),
-    acceptEmptyHistory: false,
-    logLevel: 'silent',
-  };
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(settings), JSON.stringify(fault)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const gone = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
-  const line = await Promise.race([
-    new Promise<string>((resolve) => void createInterface({ input: child.stdout }).once('line', resolve)),
-    gone.then(() => null),
-  ]);
-  return line === null ? null : { url: (JSON.parse(line) as { url: string }).url, process: child, gone };
-};
-
-const get = async <T>(amends: Amends, path: string): Promise<T> =>
-  (await (await fetch(`${amends.url}${path}`, { headers: { connection: 'close' } })).json()) as T;
-
-const hasEnded = ({ process: { exitCode, signalCode } }: Amends): boolean => exitCode !== null || signalCode !== null;
-
 /** Polls amends until `found` answers something, at most for the budget, and no longer than it lives. */
-const until = async <T>(amends: Amends, what: string, found: () => Promise<T | undefined>): Promise<T> => {
-  const end = performance.now() + BUDGET_MS;
-  while (performance.now() < end && !hasEnded(amends)) {
-    const value = await found().catch(() => undefined);
-    if (value !== undefined) return value;
-    await new Promise((resolve) => void setTimeout(resolve, 25));
-  }
-  throw new Error(`${what} did not come within ${BUDGET_MS} ms`);
-};
+const until = <T>(amends: Built, what: string, found: () => Promise<T | undefined>): Promise<T> =>
+  untilFound(what, BUDGET_MS, found, amends.hasEnded);
 
-const post = async (amends: Amends, alert: Buffer): Promise<boolean> => {
-  try {
-    const response = await fetch(`${amends.url}/webhook/alertmanager`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', connection: 'close' },
-      body: new Uint8Array(alert),
-    });
-    return response.status === 202;
-  } catch {
-    return false;
-  }
-};
+const get = async <T>(amends: Built, path: string): Promise<T> => (await amends.call<T>(path)).body;
 
 type Run = { id: string; state: string; outcome: string | null; cause: string | null };
 
@@ -81,8 +29,9 @@ const rule = (mode: string) => ({
   conditions: { all: [{ fact: 'alertname', operator: 'equal', value: 'ShopDown' }] },
   event: { type: 'remediate', params: { runbook: 'shop/mend', mode, accept_destructive: true } },
 });
-const request = (path: string): string =>
-  `uses: http.request\n    with: { url: "\${{ connect.url }}${path}", method: POST }`;
+/** Each effect says whose it is, for the checker. */
+const request = (path: string, phase = 'steps', id = path.slice(1)): string =>
+  `uses: http.request\n    with: { url: "\${{ connect.url }}${path}", method: POST, json: { run: "\${{ run.id }}", step: ${phase}/${id}, target: main } }`;
 const head = 'version: 1\nsummary: Mend the shop.\nseverity: SEV3\ntimeout: 20s\nguide: Look at the shop.\n';
 const verify = (path: string): string =>
   `verify:\n  - { uses: http.get, with: { url: "\${{ connect.url }}${path}" }, need: 1, of: 1, every: 10ms }\n`;
@@ -109,7 +58,7 @@ const SHAPES = {
   },
   undo: {
     mode: 'auto',
-    runbook: `${head}steps:\n  - id: open\n    ${request('/open')}\n    idempotent: true\n    undo:\n      ${request('/close').replace('\n', '\n  ')}\n      idempotent: true\n${verify('/broken')}`,
+    runbook: `${head}steps:\n  - id: open\n    ${request('/open')}\n    idempotent: true\n    undo:\n      ${request('/close', 'undo', 'open').replace('\n', '\n  ')}\n      idempotent: true\n${verify('/broken')}`,
     once: [],
     twice: ['/open', '/close'],
   },
@@ -125,33 +74,34 @@ const prepare = (folder: string, ledger: Ledger, shape: (typeof SHAPES)[keyof ty
 };
 
 /** Answers whatever is asked, and waits until no run is open; gives the runs. */
-const rest = (amends: Amends): Promise<readonly Run[]> =>
+const rest = (amends: Built): Promise<readonly Run[]> =>
   until(amends, 'the end of every run', async () => {
     const { items } = await get<{ items: Run[] }>(amends, '/api/v1/runs?limit=50');
     for (const run of items.filter(({ state }) => state === 'awaiting_approval')) {
-      await fetch(`${amends.url}/api/v1/runs/${run.id}/approve`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', connection: 'close' },
-        body: JSON.stringify({ by: 'ann', comment: 'go' }),
-      });
+      await amends.call(`/api/v1/runs/${run.id}/approve`, { by: 'ann', comment: 'go' });
     }
     return items.length > 0 && items.every(({ state }) => state === 'done') ? items : undefined;
   });
+
+const AT_REST = { atRest: true, acknowledged: ['1'] } as const;
+/** The ledger as the checker reads it. */
+const feltIn = (ledger: Ledger): readonly Felt[] =>
+  ledger.effects().map(({ body: said, at }) => ({ ...(JSON.parse(said) as Felt), at, left: null }));
 
 /** One case; false when the run ended before the call came. */
 const crashAt = async (shape: keyof typeof SHAPES, fault: Fault): Promise<boolean> => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-crash-'));
   const ledger = await createLedger(join(folder, 'ledger.ndjson'));
-  let second: Amends | null = null;
+  let second: Built | null = null;
   const given = SHAPES[shape];
   try {
     prepare(folder, ledger, given);
     const alert = body({ now: () => Date.now() }, [
-      { labels: { alertname: 'ShopDown', component: 'shop', target: 'main' } },
+      { labels: { alertname: 'ShopDown', component: 'shop', target: 'main', n: '1' } },
     ]);
-    const first = await start(folder, fault);
+    const first = await startBuilt(folder, fault);
     if (first === null) throw new Error('amends did not start');
-    const acknowledged = await post(first, alert);
+    const acknowledged = await first.post(alert);
     const died = await Promise.race([
       first.gone.then(() => true),
       rest(first).then(
@@ -160,17 +110,16 @@ const crashAt = async (shape: keyof typeof SHAPES, fault: Fault): Promise<boolea
       ),
     ]);
     if (!died) {
-      first.process.kill('SIGKILL');
-      await first.gone;
+      await first.kill();
       return false;
     }
-    second = await start(folder, null);
+    second = await startBuilt(folder);
     if (second === null) throw new Error('amends did not start again');
     if (acknowledged)
       await until(second, 'the decision that was owed', async () =>
-        (await get<{ items: unknown[] }>(second as Amends, '/api/v1/decisions')).items.length > 0 ? true : undefined,
+        (await get<{ items: unknown[] }>(second as Built, '/api/v1/decisions')).items.length > 0 ? true : undefined,
       );
-    await post(second, alert);
+    await second.post(alert);
     const runs = await rest(second);
     const label = `${shape}, call ${fault.call}, ${fault.when}`;
     const effects = ledger.effects().map((effect) => effect.path);
@@ -203,10 +152,14 @@ const crashAt = async (shape: keyof typeof SHAPES, fault: Fault): Promise<boolea
     );
     const acted = decisions.filter(({ reason }) => reason === 'admitted' || reason === 'awaiting_approval');
     expect([label, acted.length]).toEqual([label, 1]);
+    await second.kill();
+    expect([label, check({ database: join(folder, 'data/amends.db'), ledger: feltIn(ledger), ...AT_REST })]).toEqual([
+      label,
+      [],
+    ]);
     return true;
   } finally {
-    second?.process.kill('SIGKILL');
-    await second?.gone;
+    await second?.kill();
     await ledger.close();
     rmSync(folder, { recursive: true, force: true });
   }

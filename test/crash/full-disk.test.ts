@@ -7,9 +7,9 @@ import { createApp } from '../../src/app.ts';
 import type { App } from '../../src/app.ts';
 import { createLog } from '../../src/base/log.ts';
 import { createRedactor } from '../../src/base/secret.ts';
-import type { Settings } from '../../src/config.ts';
 import { StoreUnavailable } from '../../src/port/store.ts';
 import type { Store } from '../../src/port/store.ts';
+import { settingsIn } from '../support/built.ts';
 import { body, must, writeFiles } from '../support/engine.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
@@ -62,20 +62,9 @@ describe('F16 F25 the store cannot be written while a step runs', () => {
     return refusing;
   };
   const start = async (): Promise<string> => {
-    const settings: Settings = {
-      configFile: join(folder, 'amends.yaml'),
-      configFileGiven: true,
-      listen: { host: '127.0.0.1', port: 0 },
-      externalUrl: null,
-      storagePath: join(folder, 'data'),
-      storageUrl: null,
-      webConfigFile: null,
-      recoveryMode: null,
-      haltFile: join(folder, 'halt'),
-      acceptEmptyHistory: false,
-      logLevel: 'silent',
-    };
-    const app = must(await createApp(settings, { aroundStore: fullDisk, log: createLog('silent', createRedactor()) }));
+    const app = must(
+      await createApp(settingsIn(folder), { aroundStore: fullDisk, log: createLog('silent', createRedactor()) }),
+    );
     apps.push(app);
     return (await app.start()).url;
   };

@@ -7,8 +7,8 @@ import Database from 'better-sqlite3';
 import { createApp } from '../../src/app.ts';
 import { createLog } from '../../src/base/log.ts';
 import { createRedactor } from '../../src/base/secret.ts';
-import type { Settings } from '../../src/config.ts';
 import type { RunEvent } from '../../src/run/events.ts';
+import { settingsIn } from '../support/built.ts';
 import { body, must, startEngine, writeFiles } from '../support/engine.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
@@ -123,20 +123,7 @@ const fill = (plan: string): void => {
 it('F15 with 100,000 runs behind it and 1,000 in flight amends is ready within 10 s, and each of them ends within a minute', async () => {
   const plan = await templatePlan();
   writeFiles(folder, { 'amends.yaml': files().config, ...files().files });
-  const settings: Settings = {
-    configFile: join(folder, 'amends.yaml'),
-    configFileGiven: true,
-    listen: { host: '127.0.0.1', port: 0 },
-    externalUrl: null,
-    storagePath: join(folder, 'data'),
-    storageUrl: null,
-    webConfigFile: null,
-    recoveryMode: null,
-    haltFile: join(folder, 'halt'),
-    acceptEmptyHistory: false,
-    logLevel: 'silent',
-  };
-  const begin = async () => must(await createApp(settings, { log: createLog('silent', createRedactor()) }));
+  const begin = async () => must(await createApp(settingsIn(folder), { log: createLog('silent', createRedactor()) }));
   const first = await begin();
   await first.stop(0);
   fill(plan);
