@@ -7,7 +7,7 @@ import type { ActionContext } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
 import { breakerInput, readBreaker } from './breaker.ts';
-import { ANY_STATUS, address, at, callService, jsonPointer } from './service.ts';
+import { ANY_STATUS, address, afterChange, at, callService, jsonPointer } from './service.ts';
 
 const LOOK_EVERY_MS = 200;
 
@@ -96,10 +96,14 @@ export default defineAction({
       context,
     );
     const until = clock.monotonic() + input.settle;
-    let after = await readBreaker(input, context);
+    const look = () =>
+      afterChange(`the reset of ${input.breaker} was taken`, untouched(true, 'reset, and not seen since').outputs, () =>
+        readBreaker(input, context),
+      );
+    let after = await look();
     while (after.state === 'open' && clock.monotonic() < until) {
       await clock.sleep(LOOK_EVERY_MS, signal);
-      after = await readBreaker(input, context);
+      after = await look();
     }
     const outputs = {
       reset: after.state !== 'open',

@@ -156,6 +156,17 @@ export const callService = async (call: Call, credential: Credential, context: A
   }
 };
 
+/** A look at what was just changed: if it fails, the change stands all the same, and nobody may say that nothing happened. */
+export const afterChange = async <T>(changed: string, outputs: JsonObject, look: () => Promise<T>): Promise<T> => {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof ActionError)) throw error;
+    const text = `${changed}, but what came of it could not be seen: ${error.message}`;
+    throw new ActionError('indeterminate', text, { cause: error, outputs });
+  }
+};
+
 /** The JSON of an answer that has to be an object. */
 export const objectOf = (answer: Answer, url: string): JsonObject => {
   if (isObject(answer.json)) return answer.json;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
-import { address, callService, credentialInput, objectOf } from '../http/service.ts';
+import { address, afterChange, callService, credentialInput, objectOf } from '../http/service.ts';
 import { listModels, modelName } from './models.ts';
 
 const MOST_SHOWN = 50;
@@ -59,7 +59,11 @@ export default defineAction({
     };
     if (previous === chosen) return { outputs };
     await callService({ method: 'POST', url, json: { ...settings, [field]: chosen }, changes: true }, input, context);
-    const after = objectOf(await callService({ method: 'GET', url }, input, context), url)[field];
+    const after = await afterChange(
+      `${chosen} was made the default`,
+      outputs,
+      async () => objectOf(await callService({ method: 'GET', url }, input, context), url)[field],
+    );
     if (after !== chosen)
       throw new ActionError(
         'indeterminate',

@@ -29,7 +29,7 @@ export const sshInput = z
     host: z.string().regex(/^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:]{2,45})$/, {
       message: 'the name or the address of a host',
     }),
-    port: z.int().min(1).max(65_535).default(22),
+    port: z.int().min(1).max(65_535),
     username: z.string().regex(/^[a-z_][a-z0-9_.-]{0,63}$/i, { message: 'the name of a user' }),
     private_key_file: absolutePath,
     passphrase_file: absolutePath.optional(),

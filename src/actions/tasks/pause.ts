@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
+import { afterChange } from '../http/service.ts';
 import { change, listAffected, listInput, readTasks, taskId, tasksInput } from './api.ts';
 
 export default defineAction({
@@ -36,7 +37,9 @@ export default defineAction({
     await change('pause', ids, input, context, outputs);
     if (listUrl === undefined) return { outputs: outputs(ids), undo: { paused: ids } };
     // A filter may not show a paused task any more: whoever it does show, and not as paused, still runs.
-    const { tasks: after } = await readTasks({ ...input, list_url: listUrl }, context);
+    const { tasks: after } = await afterChange('they were paused', outputs(ids), () =>
+      readTasks({ ...input, list_url: listUrl }, context),
+    );
     const running = after.filter(({ id, status }) => status !== 'paused' && ids.includes(id)).map(({ id }) => id);
     if (running.length > 0)
       throw new ActionError('indeterminate', `${running.join(', ')} still run although the pause was taken`, {

@@ -42,8 +42,7 @@ const tryCommand = async (given: z.output<typeof command>, limit: number, contex
     const { outputs } = await runCommand.run(input, { ...context, deadline });
     return { name: given.name, passed: true, said: endOf(outputs['stdout']) };
   } catch (error) {
-    context.signal.throwIfAborted();
-    if (!(error instanceof ActionError)) throw error;
+    if (context.signal.aborted || !(error instanceof ActionError)) throw error;
     const last = endOf(error.outputs?.['stdout']);
     return { name: given.name, passed: false, said: `${error.message}${last === '' ? '' : `\n${last}`}` };
   }

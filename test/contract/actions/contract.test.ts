@@ -19,12 +19,14 @@ import { makeDatabase } from '../../support/sqlite-files.ts';
 import { CONTAINERS, containerCases } from './container-cases.ts';
 import { PG_TOOLS, dataCases } from './data-cases.ts';
 import { redisCases } from './redis-cases.ts';
+import { GIT, serviceCases } from './service-cases.ts';
 import { systemCases } from './system-cases.ts';
 
 const actions = await loadByName<Action>(new URL('../../../src/actions/', import.meta.url), true);
 const contexts = createContexts();
 const redis = redisCases(contexts.folder);
 const containers = containerCases(contexts.folder);
+const services = serviceCases(contexts.folder);
 const pidFile = join(contexts.folder, 'service.pid');
 const schemaFile = join(contexts.folder, 'schema.sql');
 const running: ChildProcess[] = [];
@@ -41,6 +43,7 @@ afterAll(async () => {
   await redis.stop();
   await containers.stop();
   await data.stop();
+  await services.stop();
   await server.close();
   await contexts.stop();
 });
@@ -115,11 +118,12 @@ const cases: Readonly<Record<string, Case>> = {
   ...redis.cases,
   ...containers.cases,
   ...data.cases,
+  ...services.cases,
   ...systemCases(contexts.folder),
 };
 const allow = (): Partial<Allow> => ({
   hosts: [server.host, '127.0.0.1'],
-  commands: ['/bin/echo', '/bin/sleep', ...PG_TOOLS],
+  commands: ['/bin/echo', '/bin/sleep', GIT, ...PG_TOOLS],
   containers: CONTAINERS,
 });
 
