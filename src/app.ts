@@ -8,6 +8,7 @@ import type { Clock } from './base/clock.ts';
 import { createSteadyClock, systemClock } from './base/clock.ts';
 import type { Problem, Result } from './base/failure.ts';
 import { ok, refused } from './base/failure.ts';
+import type { Ids } from './base/ids.ts';
 import { createIds } from './base/ids.ts';
 import type { Log } from './base/log.ts';
 import { createLog } from './base/log.ts';
@@ -85,7 +86,7 @@ const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
 const SCRATCH = ['/dev/shm', tmpdir()];
 
 /** An empty store that is gone once it is closed, for what is decided again. */
-export const openScratchStore = async (clock: Clock, log: Log): Promise<Store> => {
+export const openScratchStore = async (clock: Clock, ids: Ids, log: Log): Promise<Store> => {
   const parent = SCRATCH.find((folder) => existsSync(folder)) ?? '.';
   const folder = mkdtempSync(join(parent, 'amends-scratch-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
@@ -93,7 +94,7 @@ export const openScratchStore = async (clock: Clock, log: Log): Promise<Store> =
     const store = await openSqliteStore({
       folder,
       clock,
-      ids: createIds(clock),
+      ids,
       log,
       owner: 'scratch',
       acceptEmptyHistory: false,
@@ -107,6 +108,8 @@ export const openScratchStore = async (clock: Clock, log: Log): Promise<Store> =
 
 const GRACE_FOR_ANSWERS_MS = 2_000;
 const RESERVE_AFTER_MS = 60_000;
+/** A password that is an ordinary word would take that word out of every text. */
+const SHORTEST_KNOWN = 8;
 
 export const createApp = async (settings: Settings, overrides: Overrides = {}): Promise<Startup> => {
   const clock = createSteadyClock(overrides.clock ?? systemClock);
@@ -264,6 +267,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     working: () => working && health.trouble() === null,
     listen: settings.listen,
     web: () => web,
+    known: (secret) => void (secret.length >= SHORTEST_KNOWN && redactor.register(secret)),
     intake: engine.intake,
     metrics,
     log,

@@ -21,9 +21,9 @@ const secretFiles = (value: unknown, key = ''): readonly string[] => {
 const register = async (redactor: Redactor, file: string): Promise<void> => {
   const text = await readFile(file, 'utf8').catch(() => '');
   redactor.register(text.replace(/\r?\n$/, ''));
-  const lines = text.split(/\r?\n/);
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
   // A file of several is one secret a line; of a private key each line tells a part, but for the ones that frame it.
-  if (lines.length > 2) for (const line of lines) if (!line.startsWith('-----')) redactor.register(line.trim());
+  if (lines.length > 1) for (const line of lines) if (!line.startsWith('-----')) redactor.register(line.trim());
 };
 
 export const registerSecrets = async (redactor: Redactor, config: Config, web: WebConfig | null): Promise<void> => {

@@ -3,6 +3,8 @@
 const SHOWN = '[redacted]';
 /** Shorter values would redact ordinary words. */
 const SHORTEST = 4;
+/** Of an address: `services` is no secret. */
+const SHORTEST_PART = 12;
 const SECRET_KEY = /(pass(word|wd|phrase)?|secret|token|api[-_]?key|authorization|credential|cookie|private[-_]?key)/i;
 
 export type Redactor = {
@@ -31,20 +33,29 @@ export const createRedactor = (): Redactor => {
     }
     return output;
   };
+  const addForms = (value: string, shortest: number): void => {
+    if (value.length < shortest) return;
+    const bytes = Buffer.from(value);
+    const base64 = bytes.toString('base64');
+    for (const form of [
+      value,
+      base64,
+      base64.replace(/=+$/, ''),
+      bytes.toString('base64url'),
+      encodeURIComponent(value),
+      bytes.toString('hex'),
+    ]) {
+      needles.add(form);
+    }
+  };
   return {
     register(value) {
-      if (value.length < SHORTEST) return;
-      const bytes = Buffer.from(value);
-      const base64 = bytes.toString('base64');
-      for (const form of [
-        value,
-        base64,
-        base64.replace(/=+$/, ''),
-        bytes.toString('base64url'),
-        encodeURIComponent(value),
-        bytes.toString('hex'),
-      ]) {
-        needles.add(form);
+      addForms(value, SHORTEST);
+      // Many services put a token into the path: an address that is secret is so in its parts.
+      if (/^https?:/i.test(value) && URL.canParse(value)) {
+        const { pathname, search, password } = new URL(value);
+        for (const part of [...pathname.split('/'), ...search.slice(1).split(/[&=]/), password])
+          addForms(part, SHORTEST_PART);
       }
       ordered = [...needles].toSorted((left, right) => right.length - left.length);
     },

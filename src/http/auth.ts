@@ -70,7 +70,12 @@ export const isCrossSite = (request: IncomingMessage): boolean => {
   return !URL.canParse(origin) || new URL(origin).host !== request.headers.host;
 };
 
-export const createAuthenticator = (web: () => WebConfig | null, clock: Pick<Clock, 'now'>): Authenticate => {
+/** `known` hears each password that was right: the configuration has only its hash, and nobody may ever show it. */
+export const createAuthenticator = (
+  web: () => WebConfig | null,
+  clock: Pick<Clock, 'now'>,
+  known: (secret: string) => void = () => undefined,
+): Authenticate => {
   const remembered = new Map<string, number>();
   let checks = 0;
 
@@ -105,6 +110,8 @@ export const createAuthenticator = (web: () => WebConfig | null, clock: Pick<Clo
     try {
       const right = await compare(decoded.slice(colon + 1), user?.bcrypt ?? NOBODY);
       if (!right || user === undefined || colon < 0) return DENIED;
+      known(decoded.slice(colon + 1));
+      known(decoded);
       if (remembered.size >= MOST_REMEMBERED) remembered.clear();
       remembered.set(key, clock.now() + REMEMBER_MS);
       return principal();

@@ -41,6 +41,8 @@ export type HttpOptions = ApiContext &
     readonly listen: Settings['listen'];
     /** Read at every request, so that a reload can bring tokens in and take them away. */
     readonly web: () => WebConfig | null;
+    /** Hears each password that was right. */
+    readonly known?: (secret: string) => void;
     readonly intake: WebhookOptions['intake'];
     readonly metrics: Metrics;
     readonly log: Log;
@@ -72,7 +74,7 @@ const LARGEST_API_BODY = 64 * 1_024;
 const GRACE_MS = 5_000;
 
 export const createServer = (options: HttpOptions): HttpServer => {
-  const authenticate = createAuthenticator(options.web, options.clock);
+  const authenticate = createAuthenticator(options.web, options.clock, options.known);
   const webhook = createWebhookHandler({
     authenticate,
     intake: options.intake,
