@@ -32,7 +32,8 @@ export type Engine = {
   stop(graceMs: number): Promise<void>;
 };
 
-const HALT_WATCH_MS = 250;
+/** Whoever begins something looks at the file himself: this only puts it on record. */
+const HALT_WATCH_MS = 1_000;
 
 export const createEngine = (context: EngineContext): Engine => {
   const runner = createRunner(context, (view, state) => {

@@ -10,7 +10,7 @@ import { createUpdates } from './updates.ts';
 import { declareIneffective, withdrawResolved } from './withdraw.ts';
 
 /** Nothing it looks after is a matter of a second, and each look costs a transaction. */
-const EVERY_MS = 3_000;
+const EVERY_MS = 5_000;
 /** A source that does not answer is asked in vain for its whole time. */
 const CAUSES_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;

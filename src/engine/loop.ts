@@ -1,4 +1,5 @@
-// A loop that ticks by the clock and at once when woken; tests call `tick` themselves.
+// A loop that ticks by the clock and at once when woken; tests call `tick` themselves. All loops tick on a common beat, so
+// that an idle process wakes once a second and not once for each of them: a wake-up costs as much as a tick.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 
@@ -8,6 +9,12 @@ export type Loop = {
   wake(): void;
   /** Resolves when the tick under way is over; no other follows. */
   stop(): Promise<void>;
+};
+
+/** Whole periods of the monotonic clock; what is nearly one is taken as one, since timers are early by a little. */
+const untilBeat = (clock: Clock, everyMs: number): number => {
+  const left = everyMs - (clock.monotonic() % everyMs);
+  return left < everyMs / 10 ? left + everyMs : left;
 };
 
 export const createLoop = (options: {
@@ -45,7 +52,7 @@ export const createLoop = (options: {
       if (!on) return;
       // Woken between the last look at `again` and here.
       if (again) begin();
-      else timer = clock.after(everyMs, begin);
+      else timer = clock.after(untilBeat(clock, everyMs), begin);
     });
   };
   return {

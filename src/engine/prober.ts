@@ -8,7 +8,8 @@ import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { perform } from './perform.ts';
 
-const EVERY_MS = 250;
+/** No probe comes more often. */
+const EVERY_MS = 1_000;
 
 /** Each probe has its own rhythm; one that takes long delays no other. */
 export const createProber = (context: EngineContext): Loop & { tick(): Promise<void> } => {
@@ -20,7 +21,7 @@ export const createProber = (context: EngineContext): Loop & { tick(): Promise<v
   const tick = async (): Promise<void> => {
     const now = clock.monotonic();
     for (const probe of context.loaded().config.probes) {
-      if (underWay.has(probe.name) || (dueAt.get(probe.name) ?? 0) > now) continue;
+      if (underWay.has(probe.name) || (dueAt.get(probe.name) ?? 0) > now + EVERY_MS / 2) continue;
       dueAt.set(probe.name, now + probe.every);
       underWay.set(
         probe.name,

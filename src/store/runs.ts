@@ -125,8 +125,10 @@ const viewOf = async (queries: Queries, row: Row<'runs'>, now: number): Promise<
 };
 
 /** Work that a dead worker left comes first: it holds a target. While halted nothing is handed out. */
-const nextRun = async (queries: Queries, now: number): Promise<Row<'runs'> | undefined> => {
-  if ((await controlsRow(queries)).halt_on === 1) return undefined;
+const nextRun = async (queries: Queries, given: number): Promise<Row<'runs'> | undefined> => {
+  const controls = await controlsRow(queries);
+  if (controls.halt_on === 1) return undefined;
+  const now = Math.max(given, controls.highest_now);
   return (await nextLeft.first(queries, { now })) ?? (await nextDue.first(queries, { now }));
 };
 

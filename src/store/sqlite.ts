@@ -189,7 +189,7 @@ const createStore = (
 
     async claim(owner, now, leaseMs) {
       // Most polls find nothing: then nothing is written either.
-      if (!(await readingAtOnce(async (queries) => hasWork(queries, await effectiveNow(queries, now))))) return null;
+      if (!(await readingAtOnce((queries) => hasWork(queries, now)))) return null;
       return writing(async (queries) => claimRun(queries, owner, await advanceNow(queries, now), leaseMs));
     },
     renew: (runId, lease, now, leaseMs) =>
