@@ -5,7 +5,8 @@
 //
 // A system is a file beside this one: `export const available = () => null | 'why not'` and
 // `export const prepare = async ({ folder, root }) => ({ component, allow, degradedModes, faults, close })`, a fault being
-// `{ name, strategy, alertname, figureMs, source, break(), healthy() }`.
+// `{ name, strategy, alertname, figureMs, source, break(), healthy() }`. `ruleFiles` stand in for the shipped rules;
+// `probes` are what amends looks at by itself meanwhile, and `settled` waits until a fault may begin.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -90,7 +91,7 @@ const until = async (what, check, withinMs = PATIENCE_MS, everyMs = 50) => {
 /** The shipped rules and runbooks; of the policy only what would keep a drill from following upon a drill. */
 const configurationOf = (systems) => ({
   version: 1,
-  rule_files: systems.map(({ name }) => join(root, `rules/${name}/*.json`)),
+  rule_files: systems.flatMap(({ name, system }) => system.ruleFiles ?? [join(root, `rules/${name}/*.json`)]),
   runbook_files: systems.map(({ name }) => join(root, `runbooks/${name}/*.yaml`)),
   recovery: {
     mode: 'auto',
@@ -105,6 +106,7 @@ const configurationOf = (systems) => ({
     {},
     ...systems.map(({ name, system }) => ({ [name]: { kind: name, ...system.component } })),
   ),
+  probes: systems.flatMap(({ name, system }) => (system.probes ?? []).map((probe) => ({ component: name, ...probe }))),
   degraded_modes: Object.assign({}, ...systems.map(({ system }) => system.degradedModes ?? {})),
   allow: {
     hosts: systems.flatMap(({ system }) => system.allow?.hosts ?? []),
@@ -173,8 +175,16 @@ const post = async (url, labels, status, startsAt) => {
   if (response.status !== 202) throw new Error(`the webhook answered ${response.status}: ${await response.text()}`);
 };
 
+/** What the log of the run says went wrong. */
+const reasonOf = async (url, run, healthy) => {
+  const { items } = await getJson(`${url}/api/v1/logs?run_id=${run.id}&limit=500`);
+  const said = items.flatMap(({ level, message }) => (level === 'error' || level === 'warn' ? [message] : []));
+  return `${run.strategy}: ${run.outcome} (${run.cause})${healthy ? '' : ', not healthy from outside'}: ${said.join('; ')}`;
+};
+
 /** One fault, from breaking it to seeing from outside that it is mended. */
 const drill = async (url, { system, fault, number }) => {
+  await fault.settled?.();
   await fault.break();
   const brokenAt = Date.now();
   const labels = {
@@ -196,14 +206,15 @@ const drill = async (url, { system, fault, number }) => {
     const healthy = await fault.healthy();
     const ms = run.verifiedAt === null ? null : Date.parse(run.verifiedAt) - brokenAt;
     const right = run.outcome === 'resolved' && run.strategy === fault.strategy && healthy;
-    const why = right
-      ? ''
-      : `${run.strategy}: ${run.outcome} (${run.cause})${healthy ? '' : ', not healthy from outside'}, run ${run.id}`;
+    const why = right ? '' : await reasonOf(url, run, healthy);
     return { recovered: right, ms, why };
   } catch (error) {
     return { recovered: false, ms: null, why: error.message };
   } finally {
     await post(url, labels, 'resolved', brokenAt).catch(() => undefined);
+    // What did not help may be tried again meanwhile: it has to be over before the next fault.
+    const isQuiet = async () => (await getJson(`${url}/api/v1/components/${system}`)).runs.length === 0;
+    await until(`${system} is left alone`, isQuiet).catch((error) => note(error.message));
     await fault.after?.();
   }
 };
@@ -291,6 +302,14 @@ try {
   }
   if (systems.length === 0) throw new Error('nothing can be drilled here');
   amends = await startAmends(folder, configurationOf(systems));
+  const probes = systems.flatMap(({ system }) => system.probes ?? []);
+  const haveLooked = async () => {
+    const text = await (await fetch(`${amends.url}/metrics`)).text();
+    return probes.every(({ name }) =>
+      new RegExp(`^amends_probe_success\\{[^}]*probe="${name}"[^}]*\\} 1$`, 'm').test(text),
+    );
+  };
+  await until('every probe has looked once', haveLooked);
   const planned = systems.flatMap(({ name, system }) =>
     system.faults.flatMap((fault) => Array.from({ length: Number(given.tries) }, () => ({ system: name, fault }))),
   );

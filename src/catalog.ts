@@ -2,7 +2,7 @@
 // whoever holds the last good catalog keeps it.
 import { constants } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { ok, refused } from './base/failure.ts';
 import type { Problem, Result } from './base/failure.ts';
 import { digest, pointer } from './base/json.ts';
@@ -15,7 +15,8 @@ import { loadRules } from './rule/load.ts';
 import type { Rule } from './rule/rule.ts';
 import { checkInputs } from './runbook/inputs.ts';
 import { loadRunbooks } from './runbook/load.ts';
-import type { SourceFile } from './runbook/load.ts';
+import { GROUPS } from './runbook/group.ts';
+import type { SourceFile } from './runbook/group.ts';
 import { nameFromPath } from './runbook/parse.ts';
 import { RULE_ROOTS } from './runbook/path.ts';
 import type { Runbook } from './runbook/runbook.ts';
@@ -93,7 +94,7 @@ export const buildCatalog = (
       rules: ruleSet,
       runbooks,
       digest: digest({ rules: ruleSet.digest, runbooks: digests }),
-      files: { rules: files.rules.length, runbooks: files.runbooks.length, conditions: files.conditions.length },
+      files: { rules: files.rules.length, runbooks: runbooks.size, conditions: files.conditions.length },
     }),
   );
 };
@@ -149,10 +150,19 @@ const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFi
     readMatching(config.folder, config.runbookFiles, true),
     readMatching(config.folder, CONDITION_FILES, false),
   ]);
-  const problems = [rules, runbooks, conditions].flatMap((read) => read.problems);
+  const groups = await readGroups(config.folder, runbooks.files);
+  const problems = [rules, runbooks, groups, conditions].flatMap((read) => read.problems);
   return problems.length > 0
     ? refused(problems)
-    : ok({ rules: rules.files, runbooks: runbooks.files, conditions: conditions.files });
+    : ok({ rules: rules.files, runbooks: [...runbooks.files, ...groups.files], conditions: conditions.files });
+};
+
+/** Groups of steps stand beside the folders of the kinds, whichever of those are named. */
+const readGroups = async (folder: string, runbooks: readonly SourceFile[]): Promise<Read> => {
+  const places = new Set(runbooks.map(({ file }) => join(dirname(dirname(resolve(folder, file))), GROUPS, '*.yaml')));
+  const read = await readMatching(folder, [...places], false);
+  const known = new Set(runbooks.map(({ file }) => file));
+  return { ...read, files: read.files.filter(({ file }) => !known.has(file)) };
 };
 
 type Read = { readonly files: readonly SourceFile[]; readonly problems: readonly Problem[] };

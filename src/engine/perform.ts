@@ -5,6 +5,7 @@ import { ActionError } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Action, ActionContext, Request } from '../port/action.ts';
 import type { EngineContext } from './context.ts';
+import { recall } from './recall.ts';
 
 export type Performance =
   | {
@@ -106,6 +107,7 @@ const attempt = async (
       return value;
     },
     request: (change) => void requests.push(change),
+    recall: () => recall(context, call.run),
     began() {
       began = true;
     },

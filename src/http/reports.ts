@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Page, Rows, RunRow, Store } from '../port/store.ts';
 import { draftPostmortem } from '../replay/postmortem.ts';
 import type { Postmortem } from '../replay/postmortem.ts';
-import { tell } from '../replay/story.ts';
+import { tell } from '../run/story.ts';
 import type { FiguresContext } from './figures.ts';
 import type { RunLog } from './run-log.ts';
 

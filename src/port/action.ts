@@ -83,6 +83,8 @@ export type ActionContext = {
   /** Reads a secret file named by a declared `*_file` member and registers it for redaction. */
   secret(file: string): Promise<string>;
   request(change: Request): void;
+  /** What amends itself has on record around this run, bounded in size; absent where there is no record to look into. */
+  recall?(): Promise<JsonObject>;
   /** Call just before the first moment at which an effect may happen; until then a failure means that nothing did. */
   began(): void;
 };

@@ -5,7 +5,7 @@ import type { JsonObject } from '../base/json.ts';
 import type { AuditRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow } from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
-import { tell } from './story.ts';
+import { tell } from '../run/story.ts';
 
 export type PostmortemFrom = {
   /** Null for a run that a human asked for without an alert. */

@@ -6,16 +6,17 @@ import { deepFreeze, digest, pointer } from '../base/json.ts';
 import type { KnownActions } from './arguments.ts';
 import { buildCheck } from './check.ts';
 import { declareInput } from './inputs.ts';
+import { GROUPS, atOrigin, expandGroups, loadGroups } from './group.ts';
+import type { SourceFile } from './group.ts';
 import { nameFromPath, parseRunbook } from './parse.ts';
 import type { ParsedRunbook } from './parse.ts';
 import type { Aftermath, Effect, Input, Runbook, Step } from './runbook.ts';
 import { isApproval } from './runbook.ts';
-import type { AftermathDocument, RunbookDocument } from './schema.ts';
+import type { AftermathDocument, RunbookDocument, StepDocument } from './schema.ts';
 import { buildActionStep, buildStep } from './step.ts';
 import type { Building } from './step.ts';
 import type { Scope } from './tree.ts';
 
-export type SourceFile = { readonly file: string; readonly text: string };
 export type RunbookContext = { readonly actions: KnownActions; readonly degradedModes: ReadonlySet<string> };
 export type LoadedRunbooks = { readonly runbooks: ReadonlyMap<string, Runbook>; readonly problems: readonly Problem[] };
 
@@ -25,15 +26,18 @@ const STRENGTH: readonly Effect[] = ['read', 'change', 'destroy'];
 /** Runbooks by name. Those with problems are left out, and the problems name all that is wrong with each. */
 export const loadRunbooks = (files: readonly SourceFile[], context: RunbookContext): LoadedRunbooks => {
   const runbooks = new Map<string, Runbook>();
-  const problems: Problem[] = [];
+  const { groups, problems } = loadGroups(files);
   for (const { file, text } of files) {
     const name = nameFromPath(file);
+    if (name.ok && name.value.kind === GROUPS) continue;
     const parsed = name.ok ? parseRunbook(file, text, name.value) : name;
     if (!parsed.ok) {
       problems.push(...parsed.problems);
       continue;
     }
-    const { runbook, problems: found } = build(parsed.value, context);
+    const { document, problems: missing, origins } = expandGroups(parsed.value.document, groups);
+    const { runbook, problems: built } = build({ ...parsed.value, document }, context);
+    const found = [...missing, ...built.map((problem) => atOrigin(problem, origins))];
     const twin = runbooks.get(runbook.name);
     if (twin !== undefined)
       found.push({
@@ -49,7 +53,7 @@ export const loadRunbooks = (files: readonly SourceFile[], context: RunbookConte
 };
 
 const build = (
-  parsed: ParsedRunbook,
+  parsed: Omit<ParsedRunbook, 'document'> & { readonly document: RunbookDocument },
   context: RunbookContext,
 ): { readonly runbook: Runbook; readonly problems: Problem[] } => {
   const { document } = parsed;
@@ -148,7 +152,7 @@ const scopeOfDocument = (
 
 const buildSteps = (
   building: Building,
-  documents: RunbookDocument['steps'],
+  documents: readonly StepDocument[],
   at: readonly PropertyKey[],
   phase: 'before' | 'steps',
 ): readonly Step[] =>

@@ -7,8 +7,8 @@ import type { Problem, Result } from '../base/failure.ts';
 import { pointer } from '../base/json.ts';
 import type { Json } from '../base/json.ts';
 import { misfits } from './shape.ts';
-import { runbookSchema } from './schema.ts';
-import type { RunbookDocument } from './schema.ts';
+import { groupSchema, runbookSchema } from './schema.ts';
+import type { GroupDocument, WrittenRunbook } from './schema.ts';
 
 const LARGEST_FILE = 256 * 1024;
 const DEEPEST_NESTING = 20;
@@ -19,7 +19,7 @@ export type ParsedRunbook = {
   readonly kind: string;
   readonly strategy: string;
   readonly file: string;
-  readonly document: RunbookDocument;
+  readonly document: WrittenRunbook;
   /** The document with this file, and the place of its pointer or of the nearest one above it. */
   place(problem: Problem): Problem;
 };
@@ -32,7 +32,14 @@ export const parseRunbook = (file: string, text: string, name: Name): Result<Par
   const place = (problem: Problem): Problem => placed(file, read.value.positions, problem);
   const problems = misfits(runbookSchema, read.value.value).map((problem) => place(problem));
   if (problems.length > 0) return refused(problems);
-  return ok({ ...name, file, document: read.value.value as unknown as RunbookDocument, place });
+  return ok({ ...name, file, document: read.value.value as unknown as WrittenRunbook, place });
+};
+
+export const parseGroup = (file: string, text: string): Result<GroupDocument> => {
+  const read = readYaml(file, text);
+  if (!read.ok) return read;
+  const problems = misfits(groupSchema, read.value.value).map((problem) => placed(file, read.value.positions, problem));
+  return problems.length > 0 ? refused(problems) : ok(read.value.value as unknown as GroupDocument);
 };
 
 /** `runbooks/redis/reconnect.yaml` is the strategy `reconnect` for the kind `redis`. */

@@ -68,6 +68,9 @@ const approvalStep = z.strictObject({
   approve: z.strictObject({ question: text, expires: duration.optional() }),
 });
 const step = z.union([actionStep, approvalStep]).meta({ id: 'runbook_step' });
+const groupStep = z
+  .strictObject({ group: id })
+  .meta({ id: 'runbook_group_step', description: 'The steps of groups/<name>.yaml, beside the folders of the kinds.' });
 
 const actionCheck = z.strictObject({
   uses: call.uses,
@@ -118,7 +121,11 @@ export const runbookSchema = z
       )
       .optional(),
     timeout: duration.optional().describe('Steps and verify together; not approvals, not undo.'),
-    before: z.array(step).max(100).optional().describe('Evidence and backups, before anything is changed.'),
+    before: z
+      .array(z.union([actionStep, approvalStep, groupStep]))
+      .max(100)
+      .optional()
+      .describe('Evidence and backups, before anything is changed.'),
     steps: z.array(step).min(1).max(100),
     rollback: z.array(actionStep).min(1).max(100).optional().describe('After a failure, in place of each step’s undo.'),
     verify: z
@@ -137,11 +144,28 @@ export const runbookSchema = z
     description: 'One way of recovering one kind of component: runbooks/<kind>/<strategy>.yaml.',
   });
 
-export type RunbookDocument = z.infer<typeof runbookSchema>;
+/** `runbooks/groups/<name>.yaml`: steps that many runbooks begin with. */
+export const groupSchema = z
+  .strictObject({
+    $schema: z.string().optional(),
+    version: z.literal(1),
+    summary: text,
+    steps: z.array(actionStep).min(1).max(50),
+  })
+  .meta({
+    title: 'amends step group',
+    description: 'Steps that look and keep: runbooks name them by `group` in `before`.',
+  });
+
+export type GroupDocument = z.infer<typeof groupSchema>;
+/** As it stands in its file. */
+export type WrittenRunbook = z.infer<typeof runbookSchema>;
+/** With the steps of its groups in their places. */
+export type RunbookDocument = Omit<WrittenRunbook, 'before'> & { readonly before?: readonly StepDocument[] };
 export type StepDocument = z.infer<typeof step>;
 export type ActionStepDocument = z.infer<typeof actionStep>;
 export type SideStepDocument = z.infer<typeof sideStep>;
-export type CheckDocument = RunbookDocument['verify'][number];
+export type CheckDocument = WrittenRunbook['verify'][number];
 export type AftermathDocument = z.infer<typeof aftermath>;
 export type InputDocument = z.infer<typeof input>;
 

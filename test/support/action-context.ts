@@ -65,6 +65,7 @@ export const createContexts = (): Contexts => {
           return value;
         },
         request: (change) => requests.push(change),
+        recall: async () => ({ recent_events: [], open_inbox: [], earlier_runs: [], last_log: [], degraded_modes: [] }),
         began: () => (begun += 1),
         beganCount: () => begun,
         abort: (reason = new Error('called off')) => controller.abort(reason),

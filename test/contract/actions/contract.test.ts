@@ -114,6 +114,7 @@ const cases: Readonly<Record<string, Case>> = {
       return input;
     },
   },
+  'triage.record': { good: () => ({}) },
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
   ...redis.cases,
   ...containers.cases,

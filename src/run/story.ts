@@ -1,5 +1,5 @@
 // The events of a run as sentences, for whoever reads what happened: the log of a run and the draft of a post-mortem.
-import type { RunEvent, StoredEvent } from '../run/events.ts';
+import type { RunEvent, StoredEvent } from './events.ts';
 
 export type Told = {
   readonly at: number;
