@@ -18,6 +18,7 @@ import { registerSecrets } from './config-secrets.ts';
 import type { Settings, WebConfig } from './config.ts';
 import { builtInConfig, diskReaders, loadConfig, loadWebConfig } from './config.ts';
 import type { EngineContext, Loaded } from './engine/context.ts';
+import { createAuditHead } from './engine/audit-head.ts';
 import { createEngine } from './engine/engine.ts';
 import { createEmergencyJournal } from './engine/emergency.ts';
 import { createHaltFile } from './engine/halt-file.ts';
@@ -198,6 +199,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     loaded: () => loaded,
   };
   const engine = createEngine(context);
+  const auditHead = createAuditHead({ clock, log, head: () => store.auditHead() });
   let working = false;
 
   const reload = async (): Promise<Result<Loaded>> => {
@@ -286,6 +288,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       const recovered = await engine.recover();
       if (recovered > 0) log.warn({ recovered }, 'results of steps were found in the emergency journal');
       engine.start();
+      auditHead.start();
+      cleanUps.push(() => auditHead.stop());
       working = true;
       // In a while, and in pieces: 64 MiB are written.
       clock.after(

@@ -167,6 +167,8 @@ export const labelVariable = ({ name, label, metric, of = name }) =>
     .datasource(SOURCE)
     .query({ query: `label_values(${metric}, ${of})`, refId: `amends-${name}` })
     .refresh(VariableRefresh.OnTimeRangeChanged)
+    // A builder's, not an array's.
+    // oxlint-disable-next-line unicorn/no-array-sort
     .sort(VariableSort.AlphabeticalAsc)
     .multi(true)
     .includeAll(true)

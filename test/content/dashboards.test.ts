@@ -26,9 +26,11 @@ describe.each(boards)('grafana/dashboards/%s', (_name, board) => {
   it('every panel has a title of its own, a description, a unit and thresholds', () => {
     for (const panel of panels) {
       expect(panel).toMatchObject({
-        title: expect.stringMatching(/\w/) as string,
-        description: expect.stringMatching(/\w.*\.$/) as string,
-        fieldConfig: { defaults: { unit: expect.any(String) as string, thresholds: expect.anything() as unknown } },
+        title: expect.stringMatching(/\w/) as unknown as string,
+        description: expect.stringMatching(/\w.*\.$/) as unknown as string,
+        fieldConfig: {
+          defaults: { unit: expect.any(String) as unknown as string, thresholds: expect.anything() as unknown },
+        },
       });
     }
     expect(new Set(panels.map(({ title }) => title)).size).toBe(panels.length);

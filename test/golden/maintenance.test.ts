@@ -57,7 +57,7 @@ describe('a maintenance window opens while a run is under way', () => {
           act();
           return { outputs: {} };
         },
-      }) as Action;
+      });
     const intoTheWindow = (): void => {
       const now = amends.clock.now();
       amends.clock.advance(Math.ceil(now / HOUR) * HOUR + HOUR - now + 1);

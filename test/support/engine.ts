@@ -66,6 +66,7 @@ export type EngineUnderTest = {
   until(so: () => Promise<boolean>): Promise<void>;
   list<K extends keyof Rows>(kind: K): Promise<readonly Rows[K][]>;
   reload(files: Given['files'], config?: string): Promise<void>;
+  loaded(): Loaded;
   haltFile: string;
   close(): Promise<void>;
 };
@@ -174,6 +175,7 @@ export const startEngine = async (
     get engine() {
       return engine;
     },
+    loaded: () => loaded,
     restart: () => void (engine = createEngine(context)),
     haltFile,
     async post(alerts) {

@@ -96,6 +96,8 @@ export type Servers = {
     readonly rules?: Readonly<Record<string, string>>;
     /** Its `--web.config.file`: who may come in. */
     readonly web?: Readonly<Record<string, unknown>>;
+    /** What it remembers already: a folder of its blocks. */
+    readonly data?: string;
   }): Promise<Running>;
   alertmanager(options: {
     readonly config: Readonly<Record<string, unknown>>;
@@ -148,7 +150,7 @@ export const startedHere = (): Servers => {
         '/-/ready',
       );
     },
-    async prometheus({ config, rules = {}, web }) {
+    async prometheus({ config, rules = {}, web, data }) {
       const at = await folder();
       await mkdir(join(at, 'rules'));
       for (const [name, text] of Object.entries(rules)) await writeFile(join(at, 'rules', name), text);
@@ -162,7 +164,7 @@ export const startedHere = (): Servers => {
           file: binary('prometheus'),
           args: [
             `--config.file=${file}`,
-            `--storage.tsdb.path=${join(at, 'data')}`,
+            `--storage.tsdb.path=${data ?? join(at, 'data')}`,
             `--web.listen-address=127.0.0.1:${port}`,
             '--log.level=warn',
             ...guarded,

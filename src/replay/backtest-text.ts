@@ -1,0 +1,134 @@
+// A backtest as people read it: in a terminal, and as Markdown in a pull request.
+import type { Assumption } from './backtest.ts';
+import type { Change, Difference, RuleSummary, Summary } from './summary.ts';
+import { CHANGES } from './summary.ts';
+
+const ASSUMED: Readonly<Record<Assumption, string>> = {
+  success: 'every run is taken to have helped, and takes no time',
+  failure: 'no run is taken to have helped, and takes no time',
+  recorded: "runs end as the journal's own did; others are taken to have helped. They take no time",
+};
+
+const TITLES: Readonly<Record<Change, string>> = {
+  newly_acts: 'newly acts',
+  no_longer_acts: 'no longer acts',
+  acts_differently: 'acts differently',
+  other_reason: 'does nothing for another reason',
+};
+
+const countsText = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([name, times]) => `${name} ${times}`)
+    .join(', ');
+
+const spanText = ({ from, to, deliveries, alerts }: Summary): string =>
+  from === null || to === null
+    ? 'Nothing was in the journal.'
+    : `${deliveries} deliveries with ${alerts} alerts, ${from} to ${to}.`;
+
+const heldText = ({ held, wouldBeHeld }: RuleSummary): string =>
+  [countsText(held), Object.keys(wouldBeHeld).length === 0 ? '' : `would be: ${countsText(wouldBeHeld)}`]
+    .filter((text) => text !== '')
+    .join('; ');
+
+const MOST_DIFFERENCES = 50;
+
+export const headOf = (summary: Summary, assume: Assumption): readonly string[] => [
+  spanText(summary),
+  `Assumed: ${ASSUMED[assume]}; nobody answers approvals.${
+    summary.assumedRuns === 0 ? '' : ` ${summary.assumedRuns} runs had no recorded outcome.`
+  }`,
+];
+
+export const RULE_COLUMNS = ['rule', 'acted', 'asked', 'would act', 'escalated', 'capped', 'held'] as const;
+export const ruleCells = (rule: RuleSummary): readonly string[] => [
+  rule.rule,
+  String(rule.acted),
+  String(rule.asked),
+  String(rule.wouldAct),
+  String(rule.escalated),
+  String(rule.capped),
+  heldText(rule),
+];
+
+export const footOf = (summary: Summary): readonly string[] => [
+  `Decisions: ${countsText(summary.decisions)}.`,
+  ...(summary.busiestHours.length === 0
+    ? []
+    : [
+        `Busiest hours: ${summary.busiestHours.map(({ hour, acts, alerts }) => `${hour.slice(0, 16)}Z ${acts} acts, ${alerts} alerts`).join('; ')}.`,
+      ]),
+  ...(summary.worstDay === null
+    ? []
+    : [`Worst day: ${summary.worstDay.day}, ${summary.worstDay.acts} acts, ${summary.worstDay.alerts} alerts.`]),
+  ...(summary.refused.length === 0
+    ? []
+    : [
+        `Not read: ${summary.refused.length} bodies, the first on line ${summary.refused[0]?.line ?? 0}: ${summary.refused[0]?.why ?? ''}.`,
+      ]),
+];
+
+export const changeCounts = (differences: readonly Difference[]): Readonly<Record<Change, number>> =>
+  Object.fromEntries(
+    CHANGES.map((change) => [change, differences.filter((one) => one.change === change).length]),
+  ) as Record<Change, number>;
+
+export const differencesSentence = (differences: readonly Difference[], against: string): string => {
+  if (differences.length === 0) return `Against ${against} nothing changes.`;
+  const counts = changeCounts(differences);
+  const parts = CHANGES.filter((change) => counts[change] > 0).map((change) => `${TITLES[change]} ${counts[change]}`);
+  return `Against ${against} ${differences.length} incidents change: ${parts.join(', ')}.`;
+};
+
+export const differenceCells = (one: Difference): readonly string[] => [
+  TITLES[one.change],
+  one.at,
+  one.alertname,
+  [one.component, one.target].filter((name) => name !== null).join(' '),
+  one.before.join(' -> '),
+  one.after.join(' -> '),
+];
+export const DIFFERENCE_COLUMNS = ['change', 'at', 'alert', 'target', 'before', 'after'] as const;
+
+/** What the record says must not become markup. */
+const inCell = (text: string): string =>
+  text.replaceAll(/[\\|`<>*_[\]]/g, (mark) => `\\${mark}`).replaceAll(/\s+/g, ' ');
+const row = (cells: readonly string[]): string => `| ${cells.map(inCell).join(' | ')} |`;
+const tableOf = (columns: readonly string[], rows: ReadonlyArray<readonly string[]>): readonly string[] => [
+  `| ${columns.join(' | ')} |`,
+  `|${columns.map(() => '---').join('|')}|`,
+  ...rows.map(row),
+];
+
+/** Fit for a comment under a pull request: what changes first, everything else behind it. */
+export const backtestMarkdown = (
+  summary: Summary,
+  assume: Assumption,
+  compared: { readonly against: string; readonly differences: readonly Difference[] } | null,
+): string =>
+  [
+    '## Backtest',
+    '',
+    ...headOf(summary, assume),
+    '',
+    ...(compared === null ? [] : comparedMarkdown(compared.against, compared.differences)),
+    '### Rules',
+    '',
+    ...tableOf(RULE_COLUMNS, summary.rules.map(ruleCells)),
+    '',
+    ...footOf(summary),
+  ].join('\n');
+
+const comparedMarkdown = (against: string, differences: readonly Difference[]): readonly string[] => [
+  `**${differencesSentence(differences, `\`${against}\``)}**`,
+  '',
+  ...(differences.length === 0
+    ? []
+    : [
+        ...tableOf(DIFFERENCE_COLUMNS, differences.slice(0, MOST_DIFFERENCES).map(differenceCells)),
+        ...(differences.length > MOST_DIFFERENCES
+          ? ['', `${differences.length - MOST_DIFFERENCES} more: \`--output=json\` has them all.`]
+          : []),
+        '',
+      ]),
+];

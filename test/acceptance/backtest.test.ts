@@ -1,0 +1,178 @@
+// `amends backtest` as somebody uses it in a pull request: a journal, a git repository with a changed rule, Markdown, exit
+// codes; and as a newcomer does, on what a real Prometheus remembers of a month.
+import { execFile } from 'node:child_process';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { binaryOf, itWith } from '../support/requires.ts';
+import { root, startedHere } from '../support/servers.ts';
+
+const call = promisify(execFile);
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+const BEGAN = Date.parse('2026-10-20T00:00:00Z');
+
+const config = (mode: string): string => `version: 1
+recovery: { mode: ${mode} }
+components:
+  shop:
+    inventory: { static: [one, two, three, four] }
+    allow: { actions: ["http.*"] }
+    connect: { url: "http://127.0.0.1:9/" }
+allow: { hosts: ["127.0.0.1:9"] }
+`;
+const RUNBOOK = `version: 1
+summary: Mend the shop.
+severity: SEV3
+steps:
+  - { id: mend, uses: http.request, with: { url: "\${{ connect.url }}", method: POST }, idempotent: true }
+verify:
+  - { uses: http.get, with: { url: "\${{ connect.url }}" } }
+guide: Look at the shop.
+`;
+const rule = (mode: string): string =>
+  JSON.stringify({
+    name: 'shop-down',
+    priority: 10,
+    conditions: { all: [{ fact: 'alertname', operator: 'equal', value: 'ShopDown' }] },
+    event: { type: 'remediate', params: { runbook: 'shop/mend', mode } },
+  });
+
+const delivery = (at: number, target: string, status: 'firing' | 'resolved', startsAt: number): string => {
+  const time = new Date(at).toISOString();
+  const alert = {
+    status,
+    labels: { alertname: 'ShopDown', component: 'shop', target },
+    annotations: {},
+    startsAt: new Date(startsAt).toISOString(),
+    endsAt: status === 'firing' ? '0001-01-01T00:00:00Z' : time,
+  };
+  const body = { version: '4', groupKey: '{}', receiver: 'amends', status, truncatedAlerts: 0, alerts: [alert] };
+  return JSON.stringify({ type: 'delivery', at: time, source: 'alertmanager', body });
+};
+
+const servers = startedHere();
+let folder: string;
+let journal: string;
+
+type Said = { readonly code: number; readonly out: string; readonly err: string };
+const amends = async (...args: readonly string[]): Promise<Said> => {
+  const all = [join(root, 'bin/amends'), 'backtest', `--config.file=${join(folder, 'amends.yaml')}`, ...args];
+  try {
+    const { stdout, stderr } = await call(process.execPath, all, { cwd: folder });
+    return { code: 0, out: stdout, err: stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, out: stdout, err: stderr };
+  }
+};
+const git = (...args: readonly string[]): Promise<unknown> =>
+  call('git', ['-C', folder, '-c', 'user.name=ann', '-c', 'user.email=ann@example.org', ...args]);
+
+beforeAll(async () => {
+  folder = await servers.folder();
+  mkdirSync(join(folder, 'rules'));
+  mkdirSync(join(folder, 'runbooks/shop'), { recursive: true });
+  writeFileSync(join(folder, 'amends.yaml'), config('auto'));
+  writeFileSync(join(folder, 'rules/shop.json'), rule('approve'));
+  writeFileSync(join(folder, 'runbooks/shop/mend.yaml'), RUNBOOK);
+  journal = join(folder, 'journal.ndjson');
+  const lines = ['one', 'two'].flatMap((target, index) => {
+    const at = BEGAN + index * 30 * MINUTE;
+    return [delivery(at, target, 'firing', at), delivery(at + 5 * MINUTE, target, 'resolved', at)];
+  });
+  writeFileSync(journal, `${lines.join('\n')}\n`);
+  await git('init', '-q', '-b', 'main');
+  await git('add', '.');
+  await git('commit', '-q', '-m', 'Ask before the shop is mended');
+  // The change under review.
+  writeFileSync(join(folder, 'rules/shop.json'), rule('auto'));
+});
+afterAll(() => servers.stopAll());
+
+describe('amends backtest', () => {
+  it('says for each rule what it would have done', async () => {
+    const { code, out } = await amends(`--from=${journal}`, '--output=json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      assume: 'recorded',
+      summary: {
+        deliveries: 4,
+        alerts: 4,
+        decisions: { admitted: 2, resolved: 2 },
+        rules: [{ rule: 'shop-down', acted: 2, asked: 0, held: {} }],
+        runs: [{ component: 'shop', strategy: 'mend', outcome: 'resolved', count: 2 }],
+        worstDay: { day: '2026-10-20', acts: 2, alerts: 4 },
+        assumedRuns: 2,
+      },
+    });
+  });
+
+  it('shows what a pull request changes against main, as Markdown, and fails on it when asked to', async () => {
+    const same = await amends(`--from=${journal}`, '--against=main', '--markdown', '--fail-on=none');
+    expect(same.code).toBe(0);
+    expect(same.out).toContain('**Against `main` 2 incidents change: acts differently 2.**');
+    expect(same.out).toContain(
+      '| acts differently | 2026-10-20T00:00:00.000Z | ShopDown | shop one | awaiting\\_approval: shop-down \\> mend | admitted: shop-down \\> mend |',
+    );
+    const failing = await amends(`--from=${journal}`, '--against=main', '--fail-on=acts_differently');
+    expect(failing.code).toBe(1);
+  });
+
+  it('reads what it can of a broken journal, says what it could not, and says so by its exit code', async () => {
+    const broken = join(folder, 'broken.ndjson');
+    writeFileSync(broken, `${delivery(BEGAN, 'one', 'firing', BEGAN)}\n`);
+    appendFileSync(broken, '{"type":"delivery","at":"2026-10-');
+    const { code, out, err } = await amends(`--from=${broken}`, '--output=json');
+    expect(code).toBe(1);
+    expect(err).toMatch(/broken\.ndjson:2: no JSON.*\n +mend: .*\n.*Not all of it could be read/s);
+    expect(JSON.parse(out)).toMatchObject({ summary: { decisions: { admitted: 1 } } });
+  });
+
+  it.each([
+    [
+      'a revision that does not exist',
+      ['--against=no-such-revision'],
+      /no-such-revision is neither a folder nor a revision/,
+    ],
+    ['a journal that is not there', ['--from=nowhere.ndjson'], /nowhere\.ndjson is no file; amends journal export/],
+    ['an unknown assumption', ['--assume=luck'], /--assume: one of success, failure, recorded/],
+    ['an unknown change', ['--fail-on=everything'], /--fail-on: none, any, or some of/],
+  ])('refuses %s with what to write instead, exit 2', async (_what, args, message) => {
+    const from = args.some((arg) => arg.startsWith('--from')) ? [] : [`--from=${journal}`];
+    const { code, err } = await amends(...from, ...args);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  });
+
+  itWith('prometheus', 'promtool')(
+    'tells a newcomer what it would have done in the month that Prometheus remembers',
+    async () => {
+      // Fourteen days on each of which the shop was down for ten minutes: Prometheus itself forgets after fifteen.
+      const now = Math.floor(Date.now() / MINUTE) * MINUTE;
+      const samples = Array.from({ length: 14 }, (_, day) =>
+        Array.from({ length: 11 }, (_unused, minute) => {
+          const at = now - (14 - day) * DAY + minute * MINUTE;
+          return `ALERTS{alertname="ShopDown",alertstate="firing",component="shop",target="one"} 1 ${at / 1_000}`;
+        }),
+      ).flat();
+      const text = join(folder, 'alerts.txt');
+      writeFileSync(text, `# TYPE ALERTS gauge\n${samples.join('\n')}\n# EOF\n`);
+      const data = join(folder, 'tsdb');
+      await call(binaryOf('promtool') ?? 'promtool', ['tsdb', 'create-blocks-from', 'openmetrics', text, data]);
+      const prometheus = await servers.prometheus({ config: {}, data });
+      const { code, out, err } = await amends(`--prometheus=${prometheus.url}`, '--since=30d', '--output=json');
+      expect(err).toContain('30 of 30 days read');
+      expect(JSON.parse(out)).toMatchObject({
+        summary: {
+          deliveries: 28,
+          decisions: { admitted: 14, resolved: 14 },
+          rules: [{ rule: 'shop-down', acted: 14 }],
+        },
+      });
+      expect(code).toBe(0);
+    },
+    60_000,
+  );
+});
