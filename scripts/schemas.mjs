@@ -7,6 +7,7 @@ const SCHEMAS = [
   { file: 'config.schema.json', module: 'config-schema.js', make: 'configJsonSchema' },
   { file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' },
   { file: 'runbook.schema.json', module: 'runbook/schema.js', make: 'runbookJsonSchema' },
+  { file: 'group.schema.json', module: 'runbook/schema.js', make: 'groupJsonSchema' },
 ];
 
 const folder = new URL('../schemas/', import.meta.url);

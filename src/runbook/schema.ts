@@ -172,3 +172,7 @@ export type InputDocument = z.infer<typeof input>;
 /** For editors: `schemas/runbook.schema.json`. */
 export const runbookJsonSchema = (): Record<string, unknown> =>
   z.toJSONSchema(runbookSchema, { target: 'draft-7', io: 'input' });
+
+/** For editors: `schemas/group.schema.json`. */
+export const groupJsonSchema = (): Record<string, unknown> =>
+  z.toJSONSchema(groupSchema, { target: 'draft-7', io: 'input' });

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import { readYaml } from '../../../src/runbook/parse.ts';
-import { runbookJsonSchema } from '../../../src/runbook/schema.ts';
+import { groupJsonSchema, runbookJsonSchema } from '../../../src/runbook/schema.ts';
 
 const root = new URL('../../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
@@ -19,10 +19,20 @@ describe('schemas/runbook.schema.json', () => {
 
   it('takes every runbook that comes with amends', () => {
     const files = readdirSync(new URL('runbooks/', root), { recursive: true, encoding: 'utf8' }).filter(
-      (file) => file.endsWith('.yaml') && !file.endsWith('.test.yaml'),
+      (file) => file.endsWith('.yaml') && !file.endsWith('.test.yaml') && !file.startsWith('groups/'),
     );
     expect(files.length).toBeGreaterThan(0);
     for (const file of files) expect([file, fits(read(`runbooks/${file}`))]).toEqual([file, true]);
+  });
+
+  it('P1 has one for groups of steps beside it, which takes every group that comes with amends', () => {
+    const group = JSON.parse(read('schemas/group.schema.json')) as object;
+    expect(group).toEqual(JSON.parse(JSON.stringify(groupJsonSchema())));
+    const takes = new Ajv({ strict: false }).compile(group);
+    for (const file of readdirSync(new URL('runbooks/groups/', root))) {
+      const yaml = readYaml(file, read(`runbooks/groups/${file}`));
+      expect([file, yaml.ok && takes(JSON.parse(JSON.stringify(yaml.value.value)))]).toEqual([file, true]);
+    }
   });
 
   it.each([
