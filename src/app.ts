@@ -289,7 +289,10 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       if (recovered > 0) log.warn({ recovered }, 'results of steps were found in the emergency journal');
       engine.start();
       auditHead.start();
-      cleanUps.push(() => auditHead.stop());
+      cleanUps.push(async () => {
+        await auditHead.stop();
+        await auditHead.tick().catch((error: unknown) => log.warn({ error }, 'the audit head is not known'));
+      });
       working = true;
       // In a while, and in pieces: 64 MiB are written.
       clock.after(
