@@ -20,7 +20,7 @@ import { CONTAINERS, containerCases } from './container-cases.ts';
 import { PG_TOOLS, dataCases } from './data-cases.ts';
 import { redisCases } from './redis-cases.ts';
 import { GIT, serviceCases } from './service-cases.ts';
-import { systemCases } from './system-cases.ts';
+import { endSystemCases, systemCases, systemCommands } from './system-cases.ts';
 
 const actions = await loadByName<Action>(new URL('../../../src/actions/', import.meta.url), true);
 const contexts = createContexts();
@@ -40,6 +40,7 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map(endHolder));
 });
 afterAll(async () => {
+  endSystemCases();
   await redis.stop();
   await containers.stop();
   await data.stop();
@@ -124,7 +125,7 @@ const cases: Readonly<Record<string, Case>> = {
 };
 const allow = (): Partial<Allow> => ({
   hosts: [server.host, '127.0.0.1'],
-  commands: ['/bin/echo', '/bin/sleep', GIT, ...PG_TOOLS],
+  commands: ['/bin/echo', '/bin/sleep', GIT, ...PG_TOOLS, ...systemCommands(contexts.folder)],
   containers: CONTAINERS,
 });
 
