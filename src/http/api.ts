@@ -12,7 +12,7 @@ import type { ComponentFigures } from './figures.ts';
 import { readSince } from './outside.ts';
 import { Refused } from './problem.ts';
 import { readEvidence } from './evidence.ts';
-import { createUsage, readPostmortem, readRunLog, readRunsSummary } from './reports.ts';
+import { createUsage, readJournalPage, readPostmortem, readRunLog, readRunsSummary } from './reports.ts';
 import { openapi } from './routes.ts';
 import { runbookPage } from './runbook-page.ts';
 
@@ -81,6 +81,7 @@ const fromStore = (context: ApiContext): Handlers => {
 const reports = (context: ApiContext): Handlers => {
   const usage = createUsage(context);
   return {
+    journal: async ({ query }) => ({ body: await readJournalPage(context, listQuery(query, context.clock.now())) }),
     logs: async ({ query }) => {
       const id = String(query['run_id']);
       const lines = await readRunLog(context, context.runLog, id);

@@ -1,7 +1,7 @@
 // What is put together from many rows: the log of a run, how runs ended, what a day brought, the draft of a post-mortem.
 import { rfc3339 } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Page, Rows, RunRow, Store } from '../port/store.ts';
+import type { ListQuery, Page, Rows, RunRow, Store } from '../port/store.ts';
 import { draftPostmortem } from '../replay/postmortem.ts';
 import type { Postmortem } from '../replay/postmortem.ts';
 import { tell } from '../run/story.ts';
@@ -73,6 +73,45 @@ const bounded = (fields: Readonly<Record<string, unknown>>): Readonly<Record<str
   return text.length <= LONGEST_FIELDS
     ? fields
     : { cut: text.slice(0, LONGEST_FIELDS), bytes: Buffer.byteLength(text) };
+};
+
+// ---- the journal -----------------------------------------------------------------------------------------------
+
+/** As a line of a journal file says it (`amends journal export`). */
+export type JournalLine = {
+  readonly type: 'delivery';
+  readonly at: string;
+  readonly source: string;
+  readonly body: unknown;
+};
+
+const PIECE = 10;
+/** A page ends early behind bodies of more than this, so that nobody's memory is filled by a few large ones. */
+const PAGE_BYTES = 8 * 1_024 * 1_024;
+
+export const readJournalPage = async (
+  { store }: Pick<FiguresContext, 'store'>,
+  query: ListQuery,
+): Promise<Page<JournalLine>> => {
+  const items: JournalLine[] = [];
+  let { cursor } = query;
+  for (let bytes = 0, looked = 0; bytes < PAGE_BYTES && looked < query.limit; looked += PIECE) {
+    const page: Page<Rows['alerts']> = await store.list('alerts', {
+      ...query,
+      cursor,
+      limit: Math.min(PIECE, query.limit - looked),
+    });
+    for (const { deliveryId, index } of page.items) {
+      const delivery = index === 0 ? await store.delivery(deliveryId) : null;
+      if (delivery === null) continue;
+      bytes += delivery.body.length;
+      const body: unknown = JSON.parse(delivery.body.toString('utf8'));
+      items.push({ type: 'delivery', at: rfc3339(delivery.at), source: delivery.source, body });
+    }
+    cursor = page.next;
+    if (cursor === null) break;
+  }
+  return { items, next: cursor };
 };
 
 // ---- how runs ended --------------------------------------------------------------------------------------------

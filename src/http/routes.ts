@@ -221,6 +221,7 @@ export const ROUTES: readonly Route[] = [
   ),
   read('usage-daily', 'metrics/usage-daily', 'What came in and what was done, day by day (UTC).', dailyQuery),
   read('postmortem', 'postmortems/:id', 'The draft of a post-mortem of a run or an episode, as Markdown and as data.'),
+  read('journal', 'journal', 'Deliveries as they came in, newest first: lines of a journal.', filters()),
   read('audit', 'audit', 'Every change, in a chain of hashes.', filters('seq', 'actor', 'action', 'subject')),
   read('halt-state', 'halt', 'Whether everything stands still.'),
   read('openapi', 'openapi.json', 'This description.'),

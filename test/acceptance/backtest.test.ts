@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { binaryOf, itWith } from '../support/requires.ts';
-import { root, startedHere } from '../support/servers.ts';
+import { getJson, root, startedHere, until } from '../support/servers.ts';
+import type { Running } from '../support/servers.ts';
 
 const call = promisify(execFile);
 const MINUTE = 60_000;
@@ -51,6 +52,10 @@ const delivery = (at: number, target: string, status: 'firing' | 'resolved', sta
   const body = { version: '4', groupKey: '{}', receiver: 'amends', status, truncatedAlerts: 0, alerts: [alert] };
   return JSON.stringify({ type: 'delivery', at: time, source: 'alertmanager', body });
 };
+
+type Row = Readonly<Record<string, unknown>>;
+const list = async (running: Running, path: string): Promise<readonly Row[]> =>
+  (await getJson<{ items: readonly Row[] }>(`${running.url}/api/v1/${path}`)).items;
 
 const servers = startedHere();
 let folder: string;
@@ -128,6 +133,46 @@ describe('amends backtest', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/broken\.ndjson:2: no JSON.*\n +mend: .*\n.*Not all of it could be read/s);
     expect(JSON.parse(out)).toMatchObject({ summary: { decisions: { admitted: 1 } } });
+  });
+
+  it('decides the journal of a running amends as that did', async () => {
+    const running = await servers.amends({
+      config: join(folder, 'amends.yaml'),
+      args: [`--storage.path=${join(folder, 'data')}`],
+    });
+    // Nothing answers at the address of the shop: the first run fails, the second alert meets the cooldown.
+    for (const target of ['one', 'two']) {
+      const { body } = JSON.parse(delivery(Date.now(), target, 'firing', Date.now())) as { body: object };
+      const answer = await fetch(`${running.url}/webhook/alertmanager`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      expect(answer.status).toBe(202);
+      await until(`${target} has been dealt with`, async () => {
+        const decided = await list(running, `decisions?target=${target}&origin=delivery`);
+        const open = await list(running, 'runs?state=running');
+        return decided.length === 1 && open.length === 0 && (await list(running, 'runs?state=done')).length === 1;
+      });
+    }
+    const lived = (await list(running, 'decisions?origin=delivery')).toReversed().map(({ reason }) => reason);
+    expect(lived).toEqual(['admitted', 'cooldown']);
+
+    const exported = join(folder, 'exported.ndjson');
+    const all = [join(root, 'bin/amends'), 'journal', 'export', `--url=${running.url}`];
+    const { stdout } = await call(process.execPath, all);
+    writeFileSync(exported, stdout);
+    const types = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
+    expect(types.toSorted()).toEqual(['delivery', 'delivery', 'outcome']);
+    const { code, out } = await amends(`--from=${exported}`, '--output=json');
+    expect(code).toBe(0);
+    const { summary } = JSON.parse(out) as { summary: { decisions: Record<string, number>; runs: unknown } };
+    expect(summary.decisions).toMatchObject({ admitted: expect.any(Number) as unknown as number });
+    expect(summary.decisions['cooldown']).toBeGreaterThanOrEqual(1);
+    expect(summary.runs).toContainEqual({ component: 'shop', strategy: 'mend', outcome: 'unresolved', count: 1 });
   });
 
   it.each([
