@@ -1,4 +1,6 @@
 // `amends serve`: the program itself, until it is told to end.
+// oxlint-disable-next-line import/no-unassigned-import -- it stands before every module that makes a schema
+import '../base/schemas.ts';
 import { formatProblem } from '../base/failure.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
