@@ -13,15 +13,17 @@ export type Story = {
   readonly run: Run;
   /** `steps/login succeeded`, in order. */
   readonly path: readonly string[];
-  outputs(step: string): JsonObject;
+  readonly outputs: (step: string) => JsonObject;
   /** What a failed step said. */
-  error(step: string): string;
+  readonly error: (step: string) => string;
 };
 
-/** Of the newest run, or of the newest one of a strategy. */
-export const storyOf = async (amends: EngineUnderTest, strategy?: string): Promise<Story> => {
+/** Of the newest run, of the newest one of a strategy, or of the one with this id. */
+export const storyOf = async (amends: EngineUnderTest, strategy?: string, id?: string): Promise<Story> => {
   const runs = (await amends.list('runs')).toSorted((left, right) => right.createdAt - left.createdAt);
-  const run = runs.find((one) => strategy === undefined || one.strategy === strategy);
+  const run = runs.find(
+    (one) => (strategy === undefined || one.strategy === strategy) && (id === undefined || one.id === id),
+  );
   if (run === undefined) {
     const reasons = (await amends.list('decisions')).map(({ rule, reason }) => `${rule ?? 'no rule'}: ${reason}`);
     throw new Error(`no run; ${reasons.join(', ')}; runs: ${runs.map((one) => one.strategy).join(', ')}`);
@@ -43,12 +45,14 @@ export const storyOf = async (amends: EngineUnderTest, strategy?: string): Promi
   };
 };
 
-/** Says yes to what the newest run asks, and lets the engine come to rest. */
-export const sayYes = async (amends: EngineUnderTest, step: string | null = null, by = 'ann'): Promise<void> => {
+/** Says yes to what the newest run asks, lets the engine come to rest, and tells what the run did. */
+export const sayYes = async (amends: EngineUnderTest, step: string | null = null, by = 'ann'): Promise<Story> => {
   const { run } = await storyOf(amends);
   const answer = await amends.engine.desk.approve({ runId: run.id, step, by, comment: 'go ahead' });
   if (!answer.ok) throw new Error(`not approved: ${answer.problem}`);
   await amends.settle();
+  // After a failure the next question is asked at once, by a run of its own.
+  return storyOf(amends, undefined, run.id);
 };
 
 /** What somebody asks for by hand. */
