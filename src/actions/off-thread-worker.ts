@@ -27,6 +27,8 @@ const perform = async (call: Call): Promise<Answer> => {
 };
 
 if (!isMainThread && parentPort !== null) {
+  // As bin/amends does for the main thread: a thread has an Object of its own.
+  Reflect.deleteProperty(Object.prototype, '__proto__');
   const port = parentPort;
   port.on('message', (call: Call) => void perform(call).then((answer) => port.postMessage(answer)));
 }
