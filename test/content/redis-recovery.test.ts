@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals'
 import { releaseKept } from '../../src/actions/redis/kept.ts';
 import ping from '../../src/actions/redis/ping.ts';
 import type { JsonObject } from '../../src/base/json.ts';
-import { createContexts, perform } from '../support/action-context.ts';
+import { createContexts, perform, textOf } from '../support/action-context.ts';
 import { startEngine } from '../support/engine.ts';
 import type { EngineUnderTest } from '../support/engine.ts';
 import { startPodman } from '../support/podman.ts';
@@ -132,7 +132,7 @@ const first = async (strategy: string): Promise<Seen> => {
     },
     error(step) {
       const found = events.findLast(({ event }) => event.type === 'step_failed' && event.step === step)?.event;
-      return found !== undefined && 'error' in found ? String(found.error) : '';
+      return found !== undefined && 'error' in found ? found.error : '';
     },
   };
 };
@@ -260,7 +260,7 @@ describe('redis/flush_corrupted', () => {
       expect(await client.keys('*')).toEqual(['session']);
 
       // A day later somebody misses something.
-      const file = String(flushed['file']).split('/').at(-1) ?? '';
+      const file = textOf(flushed, 'file').split('/').at(-1) ?? '';
       const answer = await here().engine.desk.recover({
         component: 'cache',
         target: null,
@@ -340,9 +340,7 @@ describe('redis/restart_container', () => {
       if (engine === null) throw new Error('podman was not started');
       const port = await freePort();
       const command = ['/bin/redis-server', '--port', String(port), '--bind', '127.0.0.1', '--dir', '/data'];
-      engine.run(
-        ...['run', '-d', '--network=host', '--name', 'cache', '--volume', '/data', 'localhost/tiny:1', ...command],
-      );
+      engine.run('run', '-d', '--network=host', '--name', 'cache', '--volume', '/data', 'localhost/tiny:1', ...command);
       await until('it answers', async () => (await ask(port, 'PING')) === '+PONG');
       await ask(port, 'SET kept yes');
       await ask(port, 'SAVE');
