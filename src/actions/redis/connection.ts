@@ -1,5 +1,6 @@
 // One connection to one Redis: opened for one piece of work, held to one deadline over all of it, and closed whatever
 // that came to. Nothing here connects again by itself, and a server that is frozen or never stops sending is left.
+import { isIP } from 'node:net';
 import type { Redis } from 'ioredis';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
@@ -70,10 +71,16 @@ export const bounded = <T>(work: Promise<T>, ms: number, context: ActionContext,
     );
   });
 
+/** An address is no server name; the certificate is compared with it all the same. */
+const tlsOf = ({ host, ca }: Server): { readonly servername?: string; readonly ca?: Buffer } => ({
+  ...(isIP(host) === 0 ? { servername: host } : {}),
+  ...(ca === null ? {} : { ca }),
+});
+
 const optionsFor = (server: Server, ms: number) => ({
   host: server.address,
   port: server.port,
-  ...(server.tls ? { tls: { servername: server.host } } : {}),
+  ...(server.tls ? { tls: tlsOf(server) } : {}),
   lazyConnect: true,
   connectTimeout: ms,
   // We destroy the socket ourselves; this one only keeps a timer.
@@ -140,6 +147,8 @@ const codeOf = (error: unknown): string => {
   return code === undefined || (error as Error).message.includes(code) ? '' : ` (${code})`;
 };
 
+const TLS = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_/;
+
 /** A new connection, authenticated and on its database. The caller closes it. */
 const connect = async (server: Server, ms: number, onClient: (close: () => void) => void): Promise<Connection> => {
   const Client = await loadClient();
@@ -156,7 +165,7 @@ const connect = async (server: Server, ms: number, onClient: (close: () => void)
   } catch (error) {
     const why = (last ?? error) as Error;
     throw new ActionError(
-      'retryable',
+      TLS.test((why as NodeJS.ErrnoException).code ?? '') ? 'permanent' : 'retryable',
       `redis ${server.name} cannot be reached: ${why.message.slice(0, 200)}${codeOf(why)}`,
       { cause: why },
     );

@@ -1,4 +1,5 @@
 // Which Redis an action speaks to: an address that is declared in allow.hosts, and credentials from files.
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
@@ -17,6 +18,7 @@ const connect = z.looseObject({
   url,
   username: username.optional(),
   password_file: absolutePath.optional(),
+  tls_ca_file: absolutePath.optional(),
   /** What tells the expected server from another one that answers at its address. */
   expect: z
     .strictObject({
@@ -38,6 +40,8 @@ export const serverInput = (defaultTimeoutMs: number) => ({
   url,
   username: username.optional(),
   password_file: absolutePath.optional(),
+  /** Whose certificates a rediss:// address may show, in place of the system's authorities. */
+  tls_ca_file: absolutePath.optional(),
   connect: connect.optional(),
   timeout: timeout.default(defaultTimeoutMs),
 });
@@ -46,6 +50,7 @@ export type ServerInput = {
   readonly url: string;
   readonly username?: string | undefined;
   readonly password_file?: string | undefined;
+  readonly tls_ca_file?: string | undefined;
   readonly connect?: z.output<typeof connect> | undefined;
   readonly timeout: number;
 };
@@ -60,6 +65,8 @@ export type Server = {
   readonly port: number;
   readonly db: number;
   readonly tls: boolean;
+  /** In place of the system's authorities. */
+  readonly ca: Buffer | null;
   readonly username: string | null;
   readonly password: string | null;
 };
@@ -95,21 +102,26 @@ export const findServer = async (input: ServerInput, context: ActionContext): Pr
   if (file === undefined && user !== null)
     throw new ActionError('permanent', `${parsed.name}: a username without a password_file lets nobody in`);
   const password = file === undefined ? null : await readPassword(file, context);
-  return { ...parsed, host: at.hostname.replace(/^\[(.*)\]$/, '$1'), address, username: user, password };
+  const caFile = input.tls_ca_file ?? input.connect?.tls_ca_file;
+  const ca = caFile === undefined ? null : await readOrRefuse('tls_ca_file', caFile, () => readFile(caFile));
+  return { ...parsed, ca, host: at.hostname.replace(/^\[(.*)\]$/, '$1'), address, username: user, password };
 };
 
 const readPassword = async (file: string, context: ActionContext): Promise<string> => {
-  let text: string;
-  try {
-    text = await context.secret(file);
-  } catch (error) {
-    throw new ActionError(
-      'permanent',
-      `the password file ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
-      { cause: error },
-    );
-  }
+  const text = await readOrRefuse('password file', file, () => context.secret(file));
   const password = text.replace(/\r?\n$/, '');
   if (password === '') throw new ActionError('permanent', `the password file ${file} is empty`);
   return password;
+};
+
+const readOrRefuse = async <T>(what: string, file: string, read: () => Promise<T>): Promise<T> => {
+  try {
+    return await read();
+  } catch (error) {
+    throw new ActionError(
+      'permanent',
+      `the ${what} ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
+      { cause: error },
+    );
+  }
 };

@@ -1,13 +1,16 @@
 // Looking at a real Redis, in every state in which one can be found, and making room on one that is full.
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import flushKeys from '../../../src/actions/redis/flush-keys.ts';
 import info from '../../../src/actions/redis/info.ts';
 import killClients from '../../../src/actions/redis/kill-clients.ts';
 import memory from '../../../src/actions/redis/memory.ts';
 import ping from '../../../src/actions/redis/ping.ts';
+import restoreKeys from '../../../src/actions/redis/restore-keys.ts';
 import { releaseKept } from '../../../src/actions/redis/kept.ts';
 import type { ActionError } from '../../../src/base/failure.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
@@ -17,6 +20,7 @@ import type { TestContext } from '../../support/action-context.ts';
 import { ask, freePort, stale, startRedis } from '../../support/redis.ts';
 import type { RealRedis } from '../../support/redis.ts';
 import { itWith } from '../../support/requires.ts';
+import { root } from '../../support/servers.ts';
 
 const contexts = createContexts();
 const started: RealRedis[] = [];
@@ -194,6 +198,93 @@ describe('redis.ping', () => {
     expect(missing).toMatchObject({ kind: 'permanent', message: expect.stringContaining('/nowhere/password') });
   });
 
+  itWith('redis-server')(
+    'over TLS only a server with a certificate of the declared authority is spoken to',
+    async () => {
+      const folder = contexts.folder;
+      const openssl = (...args: readonly string[]): void =>
+        void execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
+      const signed = (name: string): void =>
+        openssl(
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:P-256',
+          '-nodes',
+          '-days',
+          '1',
+          '-subj',
+          '/CN=redis',
+          '-addext',
+          'subjectAltName=IP:127.0.0.1,DNS:localhost',
+          '-keyout',
+          `${name}.key`,
+          '-out',
+          `${name}.crt`,
+        );
+      signed('redis');
+      signed('other');
+      const port = await freePort();
+      const at = (name: string): string => join(folder, name);
+      await start([
+        '--tls-port',
+        String(port),
+        '--tls-cert-file',
+        at('redis.crt'),
+        '--tls-key-file',
+        at('redis.key'),
+        '--tls-ca-cert-file',
+        at('redis.crt'),
+        '--tls-auth-clients',
+        'no',
+      ]);
+      for (const host of ['127.0.0.1', 'localhost']) {
+        const named = contexts.make({ allow: { hosts: ['127.0.0.1', 'localhost'] } });
+        const input = { url: `rediss://${host}:${port}`, tls_ca_file: at('redis.crt') };
+        expect(await run(ping, input, named)).toMatchObject({ pong: true });
+      }
+      for (const more of [{}, { tls_ca_file: at('other.crt') }]) {
+        const error = await fail(ping, { url: `rediss://127.0.0.1:${port}`, ...more });
+        expect(error).toMatchObject({ kind: 'permanent', message: expect.stringMatching(/certificate|self.signed/i) });
+      }
+      expect(await fail(ping, { url: `rediss://127.0.0.1:${port}`, tls_ca_file: at('missing') })).toMatchObject({
+        kind: 'permanent',
+        message: expect.stringContaining('cannot be read'),
+      });
+    },
+  );
+
+  itWith('redis-server')(
+    'C14 needs no more rights than the example gives its user, and says what it may not do',
+    async () => {
+      const own = await start();
+      const owner = await own.client();
+      const example = readFileSync(join(root, 'docs/examples/amends.cache.yaml'), 'utf8');
+      const rights = /ACL SETUSER amends (.*)/.exec(example)?.[1]?.replace('<password>', 'its-password') ?? '';
+      await owner.call('ACL', 'SETUSER', 'amends', ...rights.split(' '));
+      await owner.call('ACL', 'SETUSER', 'poor', 'on', '>its-password', '+ping');
+      const password = join(contexts.folder, 'its');
+      writeFileSync(password, 'its-password');
+      const as = (username: string): JsonObject => ({ url: own.url, username, password_file: password });
+      await owner.mset({ 'cache:a': '1', 'cache:b': '2' });
+      const probing = context({ marker: 'probe/cache' });
+      expect(await run(ping, as('amends'), probing)).toMatchObject({ reserved: true });
+      expect(await run(info, as('amends'))).toMatchObject({ role: 'master' });
+      expect(await run(memory, as('amends'))).toMatchObject({ keys: 2 });
+      const flush = { ...as('amends'), pattern: 'cache:*', dumps: join(contexts.folder, 'dumps'), max: 5 };
+      const flushed = await run(flushKeys, flush);
+      expect(flushed).toMatchObject({ deleted: 2 });
+      expect(await run(restoreKeys, { ...as('amends'), file: flushed['file'] ?? '' })).toMatchObject({ restored: 2 });
+      sockets.push(await stale(own.port));
+      await probing.clock.sleep(2_100);
+      expect(await run(killClients, { ...as('amends'), idle_over: '1s' })).toMatchObject({ through: 'kept' });
+      const poor = await fail(info, as('poor'));
+      expect(poor).toMatchObject({ kind: 'permanent', message: expect.stringContaining('this user may not do it') });
+    },
+  );
+
   itWith('redis-server')('a probe keeps one connection, and only one, until amends stops', async () => {
     const own = await start();
     const watcher = await own.client();
@@ -218,7 +309,13 @@ describe('redis.info and redis.memory', () => {
     expect(said['sections']).toMatchObject({ server: { redis_mode: 'standalone' }, keyspace: expect.any(Object) });
     expect(JSON.stringify(said).length).toBeLessThan(32_768);
     const used = await run(memory, { url: redis.url });
-    expect(used).toMatchObject({ keys: 2, keys_without_ttl: 1, max_bytes: 0, maxmemory_share: 0, policy: 'noeviction' });
+    expect(used).toMatchObject({
+      keys: 2,
+      keys_without_ttl: 1,
+      max_bytes: 0,
+      maxmemory_share: 0,
+      policy: 'noeviction',
+    });
     expect(used['used_bytes']).toBeGreaterThan(100_000);
     const error = await fail(memory, { url: redis.url, below: 1_000 });
     expect(error).toMatchObject({ kind: 'retryable', outputs: { keys: 2 } });
