@@ -86,13 +86,14 @@ const descriptors = () =>
     }
   }, 0);
 
-export default async ({ quick, random, seed }) => {
+export default async ({ quick, random, seed, ms, over }) => {
   const spawner = createSpawner({ log, clock: systemClock, idleMs: 600_000 });
   try {
     await spawner.run(request('true', 5_000), 'torture/first', never);
     const rounds = quick ? 2 : 50;
+    const short = quick || Number.isFinite(ms);
     let ended = 0;
-    for (let round = 0; round < rounds; round += 1)
+    for (let round = 0; round < rounds && !over(0.5); round += 1)
       await Promise.all(
         Object.entries(CHILDREN).map(async ([name, script], index) => {
           const marker = `torture-${seed}/${round}-${index}`;
@@ -114,7 +115,7 @@ export default async ({ quick, random, seed }) => {
     let dropped = 0;
     for (const [name, script] of Object.entries(FLOODS)) {
       const { stdout, timedOut } = await spawner.run(
-        request(script, quick ? 1_500 : 10_000),
+        request(script, short ? 1_500 : 10_000),
         `torture-${seed}/flood`,
         never,
       );
@@ -129,7 +130,7 @@ export default async ({ quick, random, seed }) => {
     const growth = peak / MIB;
     hold('F52', `${Math.round(growth)} MiB more while flooded`, growth < 64);
     const before = descriptors();
-    const runs = quick ? 500 : 10_000;
+    const runs = short ? 500 : 10_000;
     const KINDS = [
       () => request('true', 5_000),
       () => request('echo a; exit 3', 5_000),

@@ -80,10 +80,10 @@ const back = async () => {
   }
 };
 
-export default async ({ quick, random }) => {
+export default async ({ quick, random, over }) => {
   await back();
   const sum = { felt: 0, jumps: 0 };
-  for (let round = 0; round < (quick ? 4 : 200); round += 1) {
+  for (let round = 0; round < (quick ? 4 : 200) && !over(); round += 1) {
     const lived = await life(random, quick ? 60 : 150);
     sum.felt += lived.felt;
     sum.jumps += lived.jumps;

@@ -283,10 +283,13 @@ const many = async (fleet, wanted, ms, random, say) => {
   return sum;
 };
 
+const QUICK_MS = 150_000;
+const QUICK_BUILT_MS = 30_000;
+
 const told = ({ killed, restarts, databases, acknowledged, runs, effects }) =>
   `${restarts} restarts of ${databases} databases by ${killed} kill -9, ${acknowledged} alerts acknowledged, ${effects} effects of ${runs} runs`;
 
-export default async ({ quick, random, say }) => {
+export default async ({ quick, random, say, ms }) => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-packed-'));
   const quietly = quick ? () => undefined : say;
   try {
@@ -298,10 +301,9 @@ export default async ({ quick, random, say }) => {
     await office.post(bodyOf([{ labels: { alertname: 'mixedDown', component: 'mixed', target: 'mixed-a', n: '0' } }]));
     await pause(500);
     await first.keepCode();
-    const endless = Number.POSITIVE_INFINITY;
-    const lean = await many(leanFleet(packed), quick ? 1_000 : 10_000, quick ? 150_000 : endless, random, quietly);
+    const lean = await many(leanFleet(packed), quick ? 1_000 : 10_000, quick ? QUICK_MS : ms * 0.85, random, quietly);
     say(`store and engine: ${told(lean)}`);
-    const built = await many(builtFleet, quick ? 40 : 400, quick ? 40_000 : endless, random, quietly);
+    const built = await many(builtFleet, quick ? 40 : 400, quick ? QUICK_BUILT_MS : ms * 0.15, random, quietly);
     say(`the whole of it: ${told(built)}`);
     return `${lean.restarts + built.restarts} restarts, 0 alerts lost, 0 effects repeated that must not be, 0 runs without an end`;
   } finally {

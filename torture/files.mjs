@@ -51,9 +51,9 @@ const enginePass = async (crashes, fault) => {
       }),
   });
   const settle = () => rig.settle().catch(() => undefined);
+  // The lock of the folder is the kernel's to free when a process ends, and this one goes on.
   const touches = (path) =>
-    path === secret ||
-    (path.startsWith(rig.folder) && !path.endsWith('/ledger.ndjson') && !path.includes('/amends.db'));
+    path === secret || (path.startsWith(rig.folder) && !/ledger.ndjson$|amends\.(db|lock)/.test(path));
   try {
     await withFailingFiles(touches, fault, async () => {
       rig.targets.manner('main', 'holds');

@@ -1,16 +1,18 @@
-// The k-th call fails: of the store, before its commit and after it, and of the target over HTTP, which refuses, breaks
-// off or answers wrongly; for every k until a pass ends without the fault.
+// The k-th call fails: of the store, before its commit and after it, of the target over HTTP, which refuses, breaks off or
+// answers wrongly, and of a command, which cannot be started; for every k until a pass ends without the fault.
 import { createServer } from 'node:http';
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ActionError } from '../src/base/failure.ts';
 import { StoreUnavailable } from '../src/port/store.ts';
 import { configOf, effect, head, MEND, ruleOf, verify } from './content.mjs';
-import { checked, hold } from './expect.mjs';
+import { checked, everyK, hold } from './expect.mjs';
 import { openRig, readLedger } from './rig.ts';
 
 export const covers = [
   'F1 F3 F16 I3 I4 I5 I6 I8 I9 the k-th call of the store fails, for every k',
+  'F53 I5 I6 the k-th command cannot be started, or its helper dies, in five ways, for every k',
   'F54 I6 the k-th call of the target over HTTP fails in four ways, for every k',
 ];
 
@@ -109,7 +111,7 @@ const httpPass = async (fault) => {
     request.on('end', () => {
       calls += 1;
       const fails = calls === fault.k;
-      fault.came ||= fails;
+      if (fails) fault.came = true;
       if (fails && fault.way === 'resets') return void request.socket.resetAndDestroy();
       if (request.method !== 'GET' && !(fails && fault.way === 'refuses')) {
         const entry = { ...JSON.parse(Buffer.concat(chunks).toString('utf8')), at: rig.clock.now() };
@@ -147,14 +149,65 @@ const httpPass = async (fault) => {
   }
 };
 
-/** For k = 1, 2, 3, ... until the fault does not come any more. */
-const everyK = async (pass, most) => {
-  let k = 0;
-  for (let came = true; came && k < most;) {
-    k += 1;
-    came = await pass(k);
+const NOT_STARTED = {
+  started: false,
+  exitCode: null,
+  signal: null,
+  timedOut: false,
+  stdout: { text: '', dropped: 0 },
+  stderr: { text: '', dropped: 0 },
+};
+const SPAWN_WAYS = {
+  EMFILE: async () => ({ ...NOT_STARTED, error: 'spawn EMFILE' }),
+  ENOENT: async () => ({ ...NOT_STARTED, error: '/there/it/was does not exist (ENOENT)' }),
+  E2BIG: async () => ({ ...NOT_STARTED, error: 'spawn E2BIG' }),
+  'a fork that fails': async () => {
+    throw new ActionError('retryable', 'the helper process could not be reached: spawn EAGAIN');
+  },
+  'a helper that dies when the command has run': async (run) => {
+    await run();
+    throw new ActionError('indeterminate', 'the helper process ended while the command ran');
+  },
+};
+
+/** A command that writes down, by the marker in its environment, which step of which run it was. */
+const spawnPass = async (fault) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-kth-'));
+  const ledger = join(folder, 'ledger.ndjson');
+  const file = join(folder, 'effect');
+  const line = '{"run":"%s","step":"%s","target":"main","at":1,"phase":"in"}\\n';
+  writeFileSync(file, `#!/bin/sh\nprintf '${line}' "\${AMENDS_MARKER%%/*}" "\${AMENDS_MARKER#*/}" >> ${ledger}\n`, {
+    mode: 0o755,
+  });
+  let calls = 0;
+  const command = (id, idempotent) =>
+    `  - id: ${id}\n    uses: command.run\n    with: { argv: [ "${file}" ] }\n    idempotent: ${idempotent}\n    retry: { attempts: 2, delay: 0s, factor: 1 }\n`;
+  const rig = await openRig({
+    config: `${configOf({ settle: '0s' }, { shop: { targets: ['main'], allow: { actions: ['torture.*', 'command.*'] } } })}allow: { commands: ["${file}"] }\n`,
+    files: {
+      'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
+      'runbooks/shop/mend.yaml': `${head}steps:\n${command('stop', true)}${command('charge', false)}${command('start', true)}${verify}`,
+    },
+    aroundSpawner: (spawner) => ({
+      ...spawner,
+      run(...given) {
+        calls += 1;
+        if (calls !== fault.k) return spawner.run(...given);
+        fault.came = true;
+        return SPAWN_WAYS[fault.way](() => spawner.run(...given));
+      },
+    }),
+  });
+  try {
+    await rig.submit([{ labels }]);
+    await rig.settle();
+    const felt = readLedger(ledger);
+    checked(`command ${fault.k}, ${fault.way}`, { database: rig.database, ledger: felt, atRest: true });
+    if (fault.came === null) hold('F53', `${felt.length} effects of three commands`, felt.length === 3);
+  } finally {
+    await rig.close();
+    rmSync(folder, { recursive: true, force: true });
   }
-  return k - 1;
 };
 
 export default async ({ quick }) => {
@@ -162,23 +215,16 @@ export default async ({ quick }) => {
   for (const shape of Object.keys(SHAPES)) {
     let cases = 0;
     for (const when of ['before', 'after'])
-      cases += await everyK(
-        async (k) => {
-          const fault = { k, when, came: false };
-          await storePass(shape, fault);
-          return fault.came;
-        },
-        quick ? 80 : 1_000,
-      );
+      cases += await everyK({ when }, (fault) => storePass(shape, fault), quick ? 80 : 1_000);
     figures.push(`store, ${shape}: ${cases} faults`);
   }
-  let cases = 0;
-  for (const way of WAYS)
-    cases += await everyK(async (k) => {
-      const fault = { k, way, came: false };
-      await httpPass(fault);
-      return fault.came;
-    }, 100);
-  figures.push(`HTTP: ${cases} faults`);
+  for (const [name, ways, pass] of [
+    ['HTTP', WAYS, httpPass],
+    ['commands', Object.keys(SPAWN_WAYS), spawnPass],
+  ]) {
+    let cases = 0;
+    for (const way of ways) cases += await everyK({ way }, pass, 100);
+    figures.push(`${name}: ${cases} faults`);
+  }
   return figures.join(', ');
 };

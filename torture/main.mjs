@@ -1,19 +1,33 @@
 // `npm run torture`: everything that must be survived, done to it. `-- --quick` fits into CI, `-- --only NAME` does one
-// torment, `-- --seed N` repeats a run, `-- --list` says what covers each id of test/ids.json.
+// torment, `-- --minutes N` all of them within about that time, `-- --seed N` repeats a run, `-- --list` says what covers each id of test/ids.json.
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { register } from 'node:module';
 import { parseArgs } from 'node:util';
 import { root, setUp } from '../scripts/setup.mjs';
 
-// The order in which they run: what is decided about first.
-const NAMES = ['storm', 'race', 'crashes', 'model', 'kth', 'files', 'fuzz', 'children', 'deletes', 'clock'];
+// In the order in which they run: what is decided about first. Of a given time each has so many hundredths.
+const SHARES = {
+  storm: 10,
+  race: 8,
+  crashes: 44,
+  model: 18,
+  order: 2,
+  kth: 2,
+  files: 2,
+  fuzz: 6,
+  children: 4,
+  deletes: 2,
+  clock: 2,
+};
+const NAMES = Object.keys(SHARES);
 
 const { values: given } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     seed: { type: 'string' },
+    minutes: { type: 'string' },
     only: { type: 'string', multiple: true },
   },
 });
@@ -25,9 +39,10 @@ if (given.list) {
   process.exit(status ?? 1);
 }
 const unknown = (given.only ?? []).filter((name) => !NAMES.includes(name));
-if (unknown.length > 0 || (given.seed !== undefined && !/^\d{1,10}$/.test(given.seed))) {
+const isNumber = (text) => text === undefined || /^\d{1,10}$/.test(text);
+if (unknown.length > 0 || !isNumber(given.seed) || !isNumber(given.minutes)) {
   say(
-    `there is no ${unknown.join(', ') || `seed ${given.seed}`}; there are: ${NAMES.join(', ')}, and whole numbers as seeds`,
+    `there is no ${unknown.join(', ') || `seed ${given.seed} or time of ${given.minutes}`}; there are: ${NAMES.join(', ')}, and whole numbers as seeds and minutes`,
   );
   process.exit(2);
 }
@@ -35,7 +50,8 @@ if (unknown.length > 0 || (given.seed !== undefined && !/^\d{1,10}$/.test(given.
 await setUp();
 register('./typescript.mjs', import.meta.url);
 const seed = given.seed === undefined ? randomInt(2 ** 31) : Number(given.seed);
-say(`seed ${seed}${given.quick ? ', quick' : ''}`);
+const minutes = given.minutes === undefined ? Number.POSITIVE_INFINITY : Number(given.minutes);
+say(`seed ${seed}${given.quick ? ', quick' : ''}${Number.isFinite(minutes) ? `, ${minutes} minutes` : ''}`);
 
 /** The same numbers for the same seed (mulberry32), a stream of its own for each torment. */
 const createRandom = (from) => {
@@ -55,9 +71,12 @@ for (const name of NAMES) {
   if (given.only !== undefined && !given.only.includes(name)) continue;
   const start = performance.now();
   const { default: torment } = await import(`./${name}.mjs`);
+  const ms = (minutes * 60_000 * SHARES[name]) / 100;
   try {
     const figures = await torment({
       quick: given.quick,
+      ms,
+      over: (part = 1) => performance.now() - start > ms * part,
       seed,
       random: createRandom(seed),
       say: (line) => say(`  ${line}`),
@@ -68,7 +87,9 @@ for (const name of NAMES) {
     say(
       `${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}${error.cause === undefined ? '' : `\n${error.cause.message}`}`,
     );
-    say(`  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}`);
+    say(
+      `  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}${given.minutes === undefined ? '' : ` --minutes ${given.minutes}`}`,
+    );
     break;
   }
 }

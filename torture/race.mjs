@@ -63,9 +63,12 @@ const round = async (tries, cap, batch) => {
 
 const TRIES = 10_000;
 
-export default async ({ quick, random, say }) => {
+export default async ({ quick, random, say, over }) => {
   const caps = quick ? [7, 30, 100] : [1, 3, ...Array.from({ length: 18 }, () => 1 + random.below(300))];
+  let rounds = 0;
   for (const [index, cap] of caps.entries()) {
+    if (over()) break;
+    rounds += 1;
     // One transaction for one try takes five times as long; the long suite does that too.
     const batch = quick ? 20 : index % 4 === 0 ? 1 : 1 + random.below(20);
     const start = performance.now();
@@ -73,5 +76,5 @@ export default async ({ quick, random, say }) => {
     const took = ((performance.now() - start) / 1_000).toFixed(1);
     say(`${TRIES} tries, ${batch} at a time, on a cap of ${cap}: exactly ${cap}, ${turns} changes of hands, ${took} s`);
   }
-  return `${caps.length} rounds`;
+  return `${rounds} rounds`;
 };

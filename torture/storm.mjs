@@ -177,9 +177,14 @@ const longHalt = async () => {
 };
 
 /** A storm costs half a minute of decisions, so the quick suite has one. */
-export default async ({ quick, say }) => {
+export default async ({ quick, say, over }) => {
   const cases = [() => storm(1, 10_000), copies, longHalt];
   if (!quick) for (let round = 0; round < 5; round += 1) cases.push(() => storm(10 ** (round % 4), 10_000), copies);
-  for (const one of cases) say(await one());
-  return `${cases.length} cases`;
+  let done = 0;
+  for (const one of cases) {
+    say(await one());
+    done += 1;
+    if (over() && done >= 3) break;
+  }
+  return `${done} cases`;
 };

@@ -149,11 +149,7 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
       const wrong = contradicted(context, settling, entry.alert, received.episodeId);
       if (wrong.length > 0) after.push(() => markIneffective(context, wrong, entry.alert, received.episodeId));
     }
-    // A delivery's decisions are admitted by priority, then by rule name.
-    const ordered = evaluated.toSorted(
-      (left, right) => right.priority - left.priority || (left.rule < right.rule ? -1 : left.rule > right.rule ? 1 : 0),
-    );
-    return { evaluated: ordered, after };
+    return { evaluated: evaluated.toSorted(byPriority), after };
   };
 
   const evaluateEntry = async ({ letter, entry, received, episodes, looked, after }: Entering): Promise<Evaluated> => {
@@ -192,11 +188,15 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
     episode.catalogDigest !== context.loaded().catalog.digest &&
     !looked.has(episode.id);
 
-  /** The open episodes whose guard has ended. */
+  /** The open episodes whose guard has ended: in the order in which one delivery of them all would have been decided. */
   const decideDue = async (): Promise<void> => {
+    const due: Pending[] = [];
     for (const episode of await store.dueEpisodes(clock.now(), SLICE)) {
-      const one = await evaluateAlert(context, subjectOf(episode));
-      await commit([{ one, letter: null, backoff: episode.backoff }]);
+      due.push({ one: await evaluateAlert(context, subjectOf(episode)), letter: null, backoff: episode.backoff });
+      await yieldTurn();
+    }
+    for (const pending of due.toSorted((left, right) => byPriority(left.one, right.one))) {
+      await commit([pending]);
       await yieldTurn();
     }
   };
@@ -296,6 +296,10 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
     },
   };
 };
+
+/** Decisions are admitted by priority, then by rule name, whatever the alerts' order. */
+const byPriority = (left: Evaluated, right: Evaluated): number =>
+  right.priority - left.priority || (left.rule < right.rule ? -1 : left.rule > right.rule ? 1 : 0);
 
 const yieldTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
