@@ -147,7 +147,7 @@ export const lanes = ({ width = 12, height = 8, queries, mappings, ...rest }) =>
     .targets(queries.map((query, index) => ranged(index, query)))
     .mappings(mappings);
 
-export const row = (title) => new RowBuilder(title);
+const row = (title) => new RowBuilder(title);
 
 /** Words for 0 and 1. */
 export const words = (zero, one, colors = [GOOD, ACT]) => [

@@ -35,7 +35,7 @@ const bounded = (value: Json): Json => {
 };
 
 /** An event as it may be shown: whatever an action said is bounded in size. */
-export const shownEvent = (event: StoredEvent['event']): JsonObject =>
+const shownEvent = (event: StoredEvent['event']): JsonObject =>
   Object.fromEntries(
     Object.entries(event as unknown as JsonObject).map(([key, value]) => [
       key,

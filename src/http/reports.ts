@@ -10,7 +10,7 @@ import type { RunLog } from './run-log.ts';
 
 const PAGE = 1_000;
 /** So many of the newest runs are summed up; ten an hour for a month are fewer. */
-export const MOST_SUMMED = 10_000;
+const MOST_SUMMED = 10_000;
 
 /** The newest rows since then, newest first, and whether there were more. */
 const newest = async <K extends keyof Rows>(

@@ -68,7 +68,7 @@ export const footOf = (summary: Summary): readonly string[] => [
       ]),
 ];
 
-export const changeCounts = (differences: readonly Difference[]): Readonly<Record<Change, number>> =>
+const changeCounts = (differences: readonly Difference[]): Readonly<Record<Change, number>> =>
   Object.fromEntries(
     CHANGES.map((change) => [change, differences.filter((one) => one.change === change).length]),
   ) as Record<Change, number>;

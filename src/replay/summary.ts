@@ -53,7 +53,7 @@ const count = (into: Map<string, number>, key: string): void => void into.set(ke
 const sorted = (counts: ReadonlyMap<string, number>): Record<string, number> =>
   Object.fromEntries([...counts].toSorted(([left, a], [right, b]) => b - a || (left < right ? -1 : 1)));
 
-export const acts = ({ reason, would }: Judged): boolean =>
+const acts = ({ reason, would }: Judged): boolean =>
   reason === 'admitted' || reason === 'awaiting_approval' || would === 'admitted';
 
 export const summarise = (result: BacktestResult): Summary => {
