@@ -126,6 +126,11 @@ describe('an alert comes in', () => {
     const figures = await amends.store.figures();
     expect(figures.undecided).toBe(0);
     expect(ledger.effects()).toHaveLength(1);
+    const { items: decisions } = await amends.store.list('decisions', { limit: 1_000, cursor: null, filters: { origin: 'delivery' }, since: null });
+    expect(decisions.map(({ reason }) => reason).toSorted((left, right) => (left < right ? -1 : 1))).toEqual(['admitted', ...Array.from({ length: 999 }, () => 'duplicate')]);
+    // And none but these.
+    const { next } = await amends.store.list('decisions', { limit: 1_000, cursor: null, filters: {}, since: null });
+    expect(next).toBeNull();
   });
 
   it('F34 and what waits for an approval is withdrawn when the alert resolves', async () => {
