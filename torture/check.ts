@@ -354,8 +354,8 @@ const told = ({ runs, escalations }: Known, { atRest }: Checked, say: Say): void
 const rests = ({ runs, plans, events, attempts, audit }: Known, say: Say): void => {
   // The clock may have stood still between an end and an admission; the audit says which came first.
   const rowOf = new Map(audit.map(({ action, subject, seq }) => [`${action} ${subject}`, seq]));
-  const admitted = (run: string): number => rowOf.get(`run.admitted ${run}`) ?? rowOf.get(`run.asked ${run}`) ?? 0;
-  const ended = (run: string): number =>
+  const admissionOf = (run: string): number => rowOf.get(`run.admitted ${run}`) ?? rowOf.get(`run.asked ${run}`) ?? 0;
+  const endOf = (run: string): number =>
     ['resolved', 'unresolved', 'stuck', 'withdrawn'].flatMap((end) => rowOf.get(`run.${end} ${run}`) ?? [])[0] ?? 0;
   const kept = attempts.filter((one) => one.ledger === 'live' && one.released_at === null && one.ended_at !== null);
   for (const run of runs) {
@@ -371,7 +371,7 @@ const rests = ({ runs, plans, events, attempts, audit }: Known, say: Say): void 
       const rest = failed ? cooldown.afterFailure : cooldown.afterSuccess;
       // Where several run at once, one may have started before the other ended.
       const gap = from - (attempt.ended_at as number);
-      if (attempt.at < run.created_at && gap >= 0 && gap < rest && ended(attempt.run_id ?? '') < admitted(run.id))
+      if (attempt.at < run.created_at && gap >= 0 && gap < rest && endOf(attempt.run_id ?? '') < admissionOf(run.id))
         say('I10', `the run ${run.id} started ${gap} ms after an attempt that asked for a rest of ${rest} ms`);
     }
   }

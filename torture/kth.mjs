@@ -218,13 +218,12 @@ export default async ({ quick }) => {
       cases += await everyK({ when }, (fault) => storePass(shape, fault), quick ? 80 : 1_000);
     figures.push(`store, ${shape}: ${cases} faults`);
   }
-  for (const [name, ways, pass] of [
-    ['HTTP', WAYS, httpPass],
-    ['commands', Object.keys(SPAWN_WAYS), spawnPass],
-  ]) {
+  const everyWay = async (name, ways, pass) => {
     let cases = 0;
     for (const way of ways) cases += await everyK({ way }, pass, 100);
     figures.push(`${name}: ${cases} faults`);
-  }
+  };
+  await everyWay('HTTP', WAYS, httpPass);
+  await everyWay('commands', Object.keys(SPAWN_WAYS), spawnPass);
   return figures.join(', ');
 };

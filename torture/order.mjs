@@ -108,7 +108,7 @@ const live = async (deliveries, { crashAt = -1, pauseMs = 0, fails = never } = {
 };
 
 /** What is to be done and by what leave; when which alert came is not part of it. */
-const planDigest = ({ alert: _, ...plan }) => digest(plan);
+const planDigest = (plan) => digest({ ...plan, alert: null });
 
 export default async ({ quick, random, over }) => {
   const sum = { orders: 0, disturbed: 0, effects: 0, fewer: 0 };
