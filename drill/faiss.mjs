@@ -1,12 +1,19 @@
 // A vector store (a double of its service, on a real SQLite file) whose database a hung process keeps locked.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { endHolder, startHolder } from '../test/support/holder.ts';
 import { startVectorService } from '../test/support/vector-service.ts';
 
 export const available = () =>
   process.platform === 'linux' ? null : 'locks are found by the tables of a Linux kernel';
 
-export const prepare = async ({ folder }) => {
+export const prepare = async ({ folder, root }) => {
   const service = await startVectorService(folder);
+  // As shipped, but for its own cap of three an hour.
+  const rule = JSON.parse(readFileSync(join(root, 'rules/faiss/faiss-locked.json'), 'utf8'));
+  delete rule.event.params.limits;
+  const ruleFile = join(folder, 'faiss-locked.json');
+  writeFileSync(ruleFile, JSON.stringify(rule));
   let holder = null;
   const letGo = async () => {
     if (holder !== null) await endHolder(holder);
@@ -26,6 +33,7 @@ export const prepare = async ({ folder }) => {
     start: [service.control, 'start'],
   };
   return {
+    ruleFiles: [ruleFile],
     component: {
       inventory: { static: [{ target: 'vectors', connect }] },
       allow: { actions: ['faiss.*', 'sqlite.*', 'locks.*', 'http.*'] },
