@@ -48,11 +48,12 @@ const survey = async (
   return { head, target, branch };
 };
 
-/** What was there stays reachable, under a name that is this run's alone. */
-const keep = async (repository: Repository, ref: string, head: string): Promise<void> => {
+/** What was there stays reachable, under a name that is this run's alone; an earlier try of the run may have made it. */
+const keep = async (repository: Repository, ref: string, head: string): Promise<string> => {
   const { code, out } = await repository.ask(['rev-parse', '--quiet', '--verify', ref], [0, 1, 128]);
-  if (code === 0 && out.trim() !== '') return;
+  if (code === 0 && out.trim() !== '') return out.trim();
   await repository.ask(['update-ref', ref, head, '0'.repeat(head.length)]);
+  return head;
 };
 
 const refOf = (run: ActionContext['run']): string => `refs/amends/${run.id.replaceAll(/[^A-Za-z0-9-]/g, '-')}/before`;
@@ -98,8 +99,10 @@ export default defineAction({
     const outputs = { from: head, target, commit: head, branch, kept_ref: kept, changed: false, files: 0 };
     context.signal.throwIfAborted();
     context.began();
-    await keep(repository, kept, head);
-    if (tree === (await repository.resolve(head, 'tree'))) return { outputs, undo: { from: head } };
+    const before = await keep(repository, kept, head);
+    // Done already, perhaps by a try that a crash cut off: what was there before that is what an undo has to bring back.
+    if (tree === (await repository.resolve(head, 'tree')))
+      return { outputs: { ...outputs, from: before }, undo: { from: before } };
     const result = await replace(repository, {
       tree,
       head,

@@ -20,8 +20,9 @@ const failed = (what: string, error: unknown): ActionError =>
   new ActionError('permanent', `${what} (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, { cause: error });
 
 /** A file beside the other one, on its disk, that nobody else can open. */
-const writeAside = async (file: string, token: string, marker: string): Promise<string> => {
-  const aside = join(dirname(file), `.${basename(file)}.${marker.replaceAll(/[^A-Za-z0-9-]/g, '-').slice(-100)}`);
+const writeAside = async (file: string, token: string): Promise<string> => {
+  // Always the same name: what a crash left behind is replaced by the next try, and never more than one.
+  const aside = join(dirname(file), `.${basename(file)}.new`);
   await unlink(aside).catch(() => undefined);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const handle = await open(aside, flags, 0o600).catch((error: unknown) => {
@@ -102,12 +103,12 @@ export default defineAction({
   undo: 'it cannot be undone, and need not be: the old token was refused, and is replaced only by one that works',
   defaultTimeout: 15_000,
   async run(input, context) {
-    const { allow, marker, signal } = context;
+    const { allow, signal } = context;
     const file = await allowedPath(input.token_file, allow, 'the file of the token');
     if (input.token_file === input.password_file)
       throw new ActionError('permanent', 'the token would be written over the password; mend: name another token_file');
     signal.throwIfAborted();
-    const aside = await writeAside(file, await logIn(input, context), marker);
+    const aside = await writeAside(file, await logIn(input, context));
     try {
       // Read back as a secret, so that from here on it is taken out of whatever is stored or sent.
       await context.secret(aside);

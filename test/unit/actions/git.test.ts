@@ -68,6 +68,7 @@ describe('git.revert-to', () => {
     const first = await perform(revertTo, input(), make());
     expect(await perform(revertTo, input(), make())).toMatchObject({
       changed: false,
+      from: ids[3],
       commit: first['commit'],
       files: 0,
     });
