@@ -23,7 +23,7 @@ const measure = async (paths: readonly string[]): Promise<{ percent: number; use
     const usage = await usageOf(path);
     // Two folders on one file system show the same figures; counted once.
     known.set(`${usage.total_bytes} ${usage.used_bytes} ${usage.available_bytes}`, {
-      percent: usage.used_percent,
+      percent: usage.disk_used_percent,
       used: usage.used_bytes,
     });
   }

@@ -7,7 +7,7 @@ export type Usage = {
   readonly used_bytes: number;
   /** What an ordinary user can still write. */
   readonly available_bytes: number;
-  readonly used_percent: number;
+  readonly disk_used_percent: number;
   readonly inodes_used_percent: number;
 };
 
@@ -27,7 +27,7 @@ export const usageOf = async (path: string): Promise<Usage> => {
     used_bytes: used * bsize,
     available_bytes: bavail * bsize,
     // As df does: what is reserved for root is neither used nor to be had.
-    used_percent: percent(used, used + bavail),
+    disk_used_percent: percent(used, used + bavail),
     inodes_used_percent: percent(files - ffree, files),
   };
 };

@@ -17,7 +17,7 @@ export default defineAction({
     total_bytes: 'its size',
     used_bytes: 'what is used',
     available_bytes: 'what an ordinary user can still write',
-    used_percent: 'used of what ordinary users can have, as df shows it, with one decimal',
+    disk_used_percent: 'used of what ordinary users can have, as df shows it, with one decimal',
     inodes_used_percent: 'the same of the number of files, 0 where there is no such limit',
     freed_bytes: 'how much less is used than since_used_bytes, 0 without it; below zero when it has filled further',
   },

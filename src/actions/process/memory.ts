@@ -27,7 +27,7 @@ export default defineAction({
     swap_bytes: 'what of it is in swap',
     peak_bytes: 'the most it ever had in memory',
     available_bytes: 'what it can have at most: of the machine, or of its control group where that has less',
-    used_percent: 'rss_bytes of available_bytes, with one decimal',
+    memory_used_percent: 'rss_bytes of available_bytes, with one decimal',
     freed_bytes: 'how much less than since_rss_bytes, 0 without it; below zero when it has grown',
   },
   undo: 'nothing to undo: it only looks',
@@ -48,7 +48,7 @@ export default defineAction({
         swap_bytes: memory.swap,
         peak_bytes: memory.peak,
         available_bytes: memory.available,
-        used_percent: memory.available === 0 ? 0 : Math.ceil((memory.rss / memory.available) * 1_000) / 10,
+        memory_used_percent: memory.available === 0 ? 0 : Math.ceil((memory.rss / memory.available) * 1_000) / 10,
         freed_bytes: input.since_rss_bytes === undefined ? 0 : input.since_rss_bytes - memory.rss,
       },
     };

@@ -153,6 +153,8 @@ export const tell = async (by: Supervisor, verb: Exclude<Verb, 'status'>, contex
 };
 
 const LOOK_EVERY_MS = 100;
+/** Down and up again counts as two: after so many nobody needs to wait any longer. */
+const MOST_CHANGES = 6;
 
 /** Looks until `so`, or fails with how it was last. */
 export const waitFor = async (
@@ -185,7 +187,8 @@ export const waitStable = async (
   context: ActionContext,
 ): Promise<Status> => {
   const { clock, signal } = context;
-  const until = clock.monotonic() + within + stable;
+  const begun = clock.monotonic();
+  const until = begun + within + stable;
   let status = await waitFor(by, (one) => one.active, within, 'active', context);
   let since = clock.monotonic();
   let changes = 0;
@@ -197,10 +200,10 @@ export const waitStable = async (
       since = clock.monotonic();
     }
     status = now;
-    if (changes > 0 && clock.monotonic() > until)
+    if (changes >= MOST_CHANGES || (changes > 0 && clock.monotonic() > until))
       throw new ActionError(
         'permanent',
-        `the service does not stay up: it changed ${changes} times within ${within + stable} ms and is ${status.state} now; mend: look into its log, another restart will not help`,
+        `the service does not stay up: it changed ${changes} times within ${Math.round(clock.monotonic() - begun)} ms and is ${status.state} now; mend: look into its log, another restart will not help`,
         {
           outputs: { active: status.active, state: status.state, main_pid: status.main_pid, restarts: status.restarts },
         },

@@ -303,7 +303,7 @@ describe('on a small disk', () => {
         contexts.make(),
       );
       expect(after).toMatchObject({ freed_bytes: 9 * 2 ** 20, total_bytes: 20 * 2 ** 20 });
-      expect(after['used_percent']).toBeLessThan(80);
+      expect(after['disk_used_percent']).toBeLessThan(80);
       expect(percentUsed(disk.path)).toBeLessThan(80);
       expect(existsSync(join(disk.path, 'cache/young'))).toBe(true);
     } finally {

@@ -42,7 +42,7 @@ describe('process.memory', () => {
       return (now['freed_bytes'] as number) > 100 * 2 ** 20 ? now : null;
     });
     expect(freed['peak_bytes']).toBeGreaterThan((before['rss_bytes'] as number) * 0.9);
-    expect(freed['used_percent']).toBeLessThan(before['used_percent'] as number);
+    expect(freed['memory_used_percent']).toBeLessThan(before['memory_used_percent'] as number);
   });
 });
 
@@ -77,7 +77,7 @@ describe('process.handles and process.limits', () => {
         return (now['released_handles'] as number) > 0 ? now : null;
       });
       expect(after['released_handles']).toBe(300);
-      expect(after['used_percent']).toBeLessThan(before['used_percent'] as number);
+      expect(after['handles_used_percent']).toBeLessThan(before['handles_used_percent'] as number);
     },
   );
 
