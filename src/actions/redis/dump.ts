@@ -155,7 +155,7 @@ export type Dump = {
   readonly soundBytes: number;
 };
 
-const LARGEST_DUMP = 1024 ** 3;
+export const LARGEST_DUMP = 1024 ** 3;
 
 /** Throws `permanent` for a file that is no dump or whose lines were changed; a torn last line is left out. */
 export const readDump = async (path: string): Promise<Dump> => {
@@ -165,44 +165,48 @@ export const readDump = async (path: string): Promise<Dump> => {
   const file = await open(path, constants.O_RDONLY | PLAIN).catch((error: NodeJS.ErrnoException) =>
     refuse(error.code === 'ENOENT' ? 'is not there' : `cannot be read (${error.code ?? 'unknown'})`),
   );
-  let content: Buffer;
   try {
     const stat = await file.stat();
     if (!stat.isFile()) refuse('is not a plain file');
     if (stat.size > LARGEST_DUMP) refuse(`is larger than ${LARGEST_DUMP} bytes`);
-    content = await file.readFile();
+    return await readLines(file, stat.size, refuse);
   } finally {
     await file.close();
   }
+};
+
+/** Line by line, so that nobody waits for a long file. Each line is ASCII: as many bytes as characters. */
+const readLines = async (file: FileHandle, size: number, refuse: (why: string) => never): Promise<Dump> => {
   const keys = new Map<string, DumpedKey>();
   let header: DumpHeader | null = null;
-  let start = 0;
-  for (let end = content.indexOf(10); end !== -1; end = content.indexOf(10, start)) {
-    const line = parseLine(content.subarray(start, end));
-    start = end + 1;
+  let end = 0;
+  for await (const text of file.readLines({ autoClose: false, encoding: 'latin1' })) {
+    // The last line has no end: the write was torn, and what it was to keep was not deleted.
+    if (end + text.length + 1 > size) break;
+    end += text.length + 1;
+    const line = parseLine(text);
     if (header === null) {
       const parsed = HEADER.safeParse(line);
       header = parsed.success ? parsed.data : refuse('is not one of ours: its first line does not say what it is');
       continue;
     }
     const parsed = LINE.safeParse(line);
-    if (!parsed.success) return refuse(`is damaged at byte ${start}`);
+    if (!parsed.success) return refuse(`is damaged at byte ${end}`);
     if ('revoked' in parsed.data) {
       for (const key of parsed.data.revoked) keys.delete(key);
       continue;
     }
     const key = Buffer.from(parsed.data.key, 'base64');
     const value = Buffer.from(parsed.data.value, 'base64');
-    if (digest(key, value) !== parsed.data.sha256) return refuse(`is damaged at byte ${start}`);
+    if (digest(key, value) !== parsed.data.sha256) return refuse(`is damaged at byte ${end}`);
     keys.set(parsed.data.key, { key, value });
   }
-  if (header === null) return { header: refuse('is empty'), keys: [], soundBytes: 0 };
-  return { header, keys: [...keys.values()], soundBytes: start };
+  return header === null ? refuse('is empty') : { header, keys: [...keys.values()], soundBytes: end };
 };
 
-const parseLine = (line: Buffer): unknown => {
+const parseLine = (text: string): unknown => {
   try {
-    return JSON.parse(line.toString('utf8')) as unknown;
+    return JSON.parse(text) as unknown;
   } catch {
     return null;
   }

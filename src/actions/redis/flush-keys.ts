@@ -11,7 +11,7 @@ import { absolutePath, bytes } from '../inputs.ts';
 import { withConnection } from './connection.ts';
 import type { Connection } from './connection.ts';
 import type { DumpedKey, DumpWriter } from './dump.ts';
-import { keptBefore, openDump } from './dump.ts';
+import { LARGEST_DUMP, keptBefore, openDump } from './dump.ts';
 import { identify, makeSure } from './identity.ts';
 import { findLasting, shownKey } from './lasting.ts';
 import { numberOf } from './replies.ts';
@@ -19,6 +19,9 @@ import { findServer, serverInput } from './server.ts';
 
 /** One sync of the disk for each. */
 const BATCH = 400;
+/** Values on their way at a time, and how much of them is held before it is written. */
+const AT_ONCE = 20;
+const ENOUGH_BYTES = 8 * 1024 * 1024;
 const MOST_SHOWN = 20;
 
 export default defineAction({
@@ -33,7 +36,7 @@ export default defineAction({
     /** More keys than this and none is deleted. */
     max: z.int().min(1).max(1_000_000),
     /** A copy larger than this ends it; what was deleted until then stands in the copy. */
-    max_bytes: bytes.default(256 * 1024 * 1024),
+    max_bytes: bytes.refine((size) => size <= LARGEST_DUMP, { message: 'at most 1GiB' }).default(64 * 1024 * 1024),
     /** As redis.info said it before: another process at the same address is not touched. */
     run_id: z
       .string()
@@ -165,7 +168,11 @@ const deleteAll = async (
 ): Promise<void> => {
   const work = async (batch: readonly Buffer[]): Promise<void> => {
     context.signal.throwIfAborted();
-    if (await deleteBatch(connection, batch, dump, maxBytes, progress, context)) return;
+    const done = await deleteBatch(connection, batch, dump, maxBytes, progress, context);
+    if (done > 0) {
+      if (done < batch.length) await work(batch.slice(done));
+      return;
+    }
     // One of them was changed while it was being copied: in halves, until only that one is left.
     const half = Math.ceil(batch.length / 2);
     if (batch.length === 1) progress.left += 1;
@@ -177,7 +184,7 @@ const deleteAll = async (
   for (let from = 0; from < keys.length; from += BATCH) await work(keys.slice(from, from + BATCH));
 };
 
-/** False when Redis refused since a key was changed after it was copied; then none of them was deleted. */
+/** How many from the front are dealt with; 0 when Redis refused since a key was changed after it was copied: none was deleted. */
 const deleteBatch = async (
   connection: Connection,
   batch: readonly Buffer[],
@@ -185,16 +192,16 @@ const deleteBatch = async (
   maxBytes: number,
   progress: Progress,
   context: ActionContext,
-): Promise<boolean> => {
+): Promise<number> => {
   await connection.call('WATCH', ...batch);
-  const copies = await copy(connection, batch);
+  const { copies, looked } = await copy(connection, batch);
   const size = copies.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
   if (dump.bytes() + size * 1.5 > maxBytes)
     throw new ActionError('permanent', `the copy of the keys would be larger than max_bytes (${maxBytes})`);
   if (copies.length === 0) {
     await connection.call('UNWATCH');
-    progress.left += batch.length;
-    return true;
+    progress.left += looked;
+    return looked;
   }
   await dump.append(copies);
   context.signal.throwIfAborted();
@@ -208,21 +215,36 @@ const deleteBatch = async (
   const reply = await connection.call('EXEC');
   if (reply === null) {
     await dump.revoke(names);
-    return false;
+    return 0;
   }
   progress.deleted += Array.isArray(reply) ? Number(reply[0]) : 0;
-  progress.left += batch.length - copies.length;
-  return true;
+  progress.left += looked - copies.length;
+  return looked;
 };
 
-/** Those that are still there and still never expire, as DUMP gives them. */
-const copy = async (connection: Connection, batch: readonly Buffer[]): Promise<readonly DumpedKey[]> => {
-  const looked = await Promise.all(
-    batch.map(async (key) => ({
-      key,
-      lasts: Number(await connection.call('PTTL', key)) === -1,
-      value: await connection.call('DUMP', key),
-    })),
-  );
-  return looked.flatMap(({ key, lasts, value }) => (lasts && Buffer.isBuffer(value) ? [{ key, value }] : []));
+/** Those that are still there and still never expire, as DUMP gives them; no more at once than memory has room for. */
+const copy = async (
+  connection: Connection,
+  batch: readonly Buffer[],
+): Promise<{ readonly copies: readonly DumpedKey[]; readonly looked: number }> => {
+  const copies: DumpedKey[] = [];
+  let size = 0;
+  let looked = 0;
+  while (looked < batch.length && size < ENOUGH_BYTES) {
+    const some = batch.slice(looked, looked + AT_ONCE);
+    looked += some.length;
+    const found = await Promise.all(
+      some.map(async (key) => ({
+        key,
+        lasts: Number(await connection.call('PTTL', key)) === -1,
+        value: await connection.call('DUMP', key),
+      })),
+    );
+    for (const { key, lasts, value } of found) {
+      if (!lasts || !Buffer.isBuffer(value)) continue;
+      copies.push({ key, value });
+      size += value.length;
+    }
+  }
+  return { copies, looked };
 };

@@ -1,4 +1,5 @@
 // Deleting keys that never expire from a real Redis, with a copy from which every one of them comes back as it was.
+import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -90,7 +91,8 @@ describe('redis.flush-keys', () => {
     const at = context();
     const outputs = await perform(flushKeys, input({ dry_run: true }), at);
     expect(outputs).toMatchObject({ found: before.size, deleted: 0, file: '' });
-    expect(outputs['examples']).toContain('binary:\\x00\\xff\\x0d\\x0a');
+    const binary = await perform(flushKeys, input({ dry_run: true, pattern: 'binary:*' }), at);
+    expect(binary['examples']).toEqual(['binary:\\x00\\xff\\x0d\\x0a']);
     expect(at.beganCount()).toBe(0);
     expect(copies()).toEqual([]);
     expect(await dumpAll(client)).toEqual(before);
@@ -100,6 +102,20 @@ describe('redis.flush-keys', () => {
     await client.mset({ 'cache:a': '1', 'cache:b': '2', 'orders:1': '3' });
     expect(await perform(flushKeys, input({ pattern: 'cache:*' }), context())).toMatchObject({ deleted: 2 });
     expect(await client.keys('*')).toEqual(['orders:1']);
+  });
+
+  itWith('redis-server')('R5 holds only some of many large values at a time, and stops at max_bytes', async () => {
+    const names = Array.from({ length: 45 }, (_, index) => `large:${index}`);
+    for (const [index, name] of names.entries()) await client.set(name, randomBytes(500_000 + index));
+    const before = await dumpAll(client);
+    const full = await failureOf(perform(flushKeys, input({ max_bytes: '20MiB' }), context('full')));
+    expect(full.kind).toBe('indeterminate');
+    expect(full.message).toContain('max_bytes');
+    expect(await client.dbsize()).toBe(45 - Number(full.outputs?.['deleted']));
+    const outputs = await perform(flushKeys, input({ max_bytes: '100MiB' }), context('full'));
+    expect(await client.dbsize()).toBe(0);
+    await perform(restoreKeys, { url: redis.url, file: textOf(outputs, 'file') }, context());
+    expect(await dumpAll(client)).toEqual(before);
   });
 
   itWith('redis-server')('F31 with more keys than its max, or none at all, it deletes nothing', async () => {
