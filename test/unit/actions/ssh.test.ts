@@ -242,7 +242,7 @@ describe('ssh.run', () => {
         return (error as Error).message;
       }
     };
-    const fixed = { host: 'h', username: 'u', private_key_file: '/k', host_key: `SHA256:${'A'.repeat(43)}` };
+    const fixed = { host: 'h', port: 22, username: 'u', private_key_file: '/k', host_key: `SHA256:${'A'.repeat(43)}` };
     expect(refused('disk_usage', { path: '/var/cache/builds' })).toBe('df -P /var/cache/builds');
     expect(refused('reboot', {})).toContain('but not reboot');
     expect(refused('disk_usage', {})).toContain('its argument path is missing');
