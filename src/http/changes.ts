@@ -7,7 +7,7 @@ import type { Received, Store } from '../port/store.ts';
 import { auditChange, episodeChange, inOrder, inboxChange, runChanges, timeOfId } from './change.ts';
 import type { Change, EpisodeStep } from './change.ts';
 
-/** `missed` counts episodes that changed in such a number at once that they were not told one by one. */
+/** `missed` counts changes that are not told one by one: too many at once, or the store could not be read. */
 export type Batch = { readonly changes: readonly Change[]; readonly missed: number };
 export type Changes = {
   /** The same store; every commit is noticed. */
@@ -70,7 +70,8 @@ export const createChanges = ({ clock, log }: { readonly clock: Clock; readonly 
         if (changes.length > 0 || taken.missed > 0)
           for (const listener of listeners) listener({ changes, missed: taken.missed });
       } catch (error) {
-        log.warn({ error }, 'changes could not be read; who listens sees the next ones');
+        log.warn({ error }, 'changes could not be read; who listens is told that some were missed');
+        for (const listener of listeners) listener({ changes: [], missed: Math.max(1, taken.missed) });
       }
     }
   };
@@ -177,7 +178,7 @@ const createLook = (store: Store, since: number): Look => {
   let audited = 0;
   let open: ReadonlySet<string> = new Set();
 
-  const first = (async () => {
+  const begin = async (): Promise<void> => {
     const [audit, entries] = await Promise.all([
       store.list('audit', page(REPLAYED)),
       store.list('inbox', page(OPEN_ENTRIES, { status: 'open' })),
@@ -185,8 +186,17 @@ const createLook = (store: Store, since: number): Look => {
     // What was committed between the first listener and here is still told.
     audited = audit.items.find(({ at }) => at < since)?.seq ?? 0;
     open = new Set(entries.items.filter(({ at }) => at < since).map(({ id }) => id));
-  })();
-  first.catch(() => undefined);
+  };
+  let begun: Promise<void> | null = null;
+  /** Once, and again after a store that did not answer. */
+  const ready = (): Promise<void> => {
+    begun ??= begin().catch((error: unknown) => {
+      begun = null;
+      throw error;
+    });
+    return begun;
+  };
+  void ready().catch(() => undefined);
 
   const runs = async (ids: ReadonlySet<string>): Promise<readonly Change[]> => {
     const changes: Change[] = [];
@@ -231,7 +241,7 @@ const createLook = (store: Store, since: number): Look => {
   };
   return {
     async changes(touched) {
-      await first;
+      await ready();
       const found = [
         ...(await runs(touched.runs)),
         ...(await episodes(touched.episodes)),

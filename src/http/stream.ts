@@ -80,7 +80,7 @@ const serve = async (options: StreamOptions, response: ServerResponse, query: St
   const tell = async ({ changes, missed }: Batch, but?: ReadonlySet<string>): Promise<void> => {
     const fresh = changes.filter(({ id, event }) => wanted(event) && but?.has(id) !== true);
     for (const change of fresh) write(changeFrame(change));
-    if (missed > 0) write(frame('missed', null, { episodes: missed }));
+    if (missed > 0) write(frame('missed', null, { count: missed }));
     if (fresh.some(({ event }) => event === 'degraded')) await modes();
   };
 

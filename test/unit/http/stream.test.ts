@@ -3,8 +3,13 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../../src/base/clock.ts';
+import { createLog } from '../../../src/base/log.ts';
+import { createRedactor } from '../../../src/base/secret.ts';
+import { createChanges } from '../../../src/http/changes.ts';
 import type { Batch, Changes } from '../../../src/http/changes.ts';
 import type { HttpOptions } from '../../../src/http/server.ts';
+import { StoreUnavailable } from '../../../src/port/store.ts';
+import type { Store } from '../../../src/port/store.ts';
 import { until } from '../../support/servers.ts';
 import { JSON_TYPE, TOKENS, WEB, delivery, start } from './given.ts';
 import type { Given } from './given.ts';
@@ -172,7 +177,7 @@ describe('P7 the event stream', () => {
     }
   });
 
-  it('P7 F60 a reader that does not read is dropped, and the others are told on', async () => {
+  it('P7 a reader that does not read is dropped, and the others are told on', async () => {
     const listeners = new Set<(batch: Batch) => void>();
     const changes: Changes = {
       watched: (store) => store,
@@ -232,5 +237,33 @@ describe('P7 the event stream', () => {
     expect(stream.ended()).toBe(false);
     given.web.value = { ...WEB, tokens: WEB.tokens.filter(({ name }) => name !== 'viewer') };
     await until('it was ended', () => stream.ended());
+  });
+});
+
+describe('P7 the feed behind it', () => {
+  it('P7 says that changes were missed while the store could not be read, and tells the next ones', async () => {
+    await begin();
+    const changes = createChanges({ clock: systemClock, log: createLog('silent', createRedactor()) });
+    let broken = true;
+    const store = changes.watched(
+      Object.assign(Object.create(given.store) as Store, {
+        list: (async (kind, query) => {
+          if (broken) throw new StoreUnavailable('gone for a moment');
+          return given.store.list(kind, query);
+        }) satisfies Store['list'],
+      }),
+    );
+    const heard: Batch[] = [];
+    const stop = changes.listen((batch) => heard.push(batch));
+    const audit = (action: string): Promise<void> =>
+      store.write([{ type: 'audit', actor: 'ann', action, subject: 'x', detail: {} }], systemClock.now());
+    await audit('one');
+    await until('it is said', () => heard.some(({ missed }) => missed === 1));
+    broken = false;
+    await audit('two');
+    await until('the next is told', () =>
+      heard.some((batch) => batch.changes.some(({ data }) => data['action'] === 'two')),
+    );
+    stop();
   });
 });
