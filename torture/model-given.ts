@@ -21,6 +21,8 @@ export const POLICY = {
   expires: 30 * M,
   breaker: { failures: 2, trials: [H, 4 * H] },
   stormWindow: 5 * M,
+  /** Every day, of one component. */
+  maintenance: { component: 'shop', from: 13 * H, to: 17 * H },
 };
 
 /** Components by name; more than `storm` targets at once are a storm. `asks`: its rule waits for a human. */

@@ -36,6 +36,13 @@ export const createModel = (start: number) => {
       .toSorted((left, right) => (left.endedAt ?? 0) - (right.endedAt ?? 0));
   const isDisabled = (component: ComponentName) => (disabled.get(component) ?? 0) > now;
 
+  /** When the window ends that is open; 0: none is. */
+  const maintenanceEnd = (component: ComponentName): number => {
+    const { from, to, component: whose } = POLICY.maintenance;
+    const time = now % (24 * H);
+    return component === whose && time >= from && time < to ? now - time + to : 0;
+  };
+
   const restEnd = (component: ComponentName): number => {
     const last = byEnd(mine(component)).at(-1);
     return last === undefined ? 0 : (last.endedAt ?? 0) + (failed(last) ? POLICY.afterFailure : POLICY.afterSuccess);
@@ -71,6 +78,7 @@ export const createModel = (start: number) => {
     const component = componentOf(target);
     if (halted !== null) return ['halted', NEVER];
     if (isDisabled(component)) return ['disabled', disabled.get(component) ?? 0];
+    if (maintenanceEnd(component) > now) return ['maintenance', maintenanceEnd(component)];
     const settling = runs.find((run) => run.target === target && (run.settleUntil ?? 0) > now);
     if (!manual && settling !== undefined) return ['settling', settling.settleUntil ?? 0];
     if (storms(component)) return ['storm', 0];
@@ -146,7 +154,8 @@ export const createModel = (start: number) => {
     }
     for (const run of runs.filter((one) => one.state === 'queued' && one.notBefore <= now)) {
       const component = componentOf(run.target);
-      if (isDisabled(component) || age(run.releasedAt) > POLICY.stale || storms(component)) withdraw(run, 'stale');
+      const closed = isDisabled(component) || maintenanceEnd(component) > now;
+      if (closed || age(run.releasedAt) > POLICY.stale || storms(component)) withdraw(run, 'stale');
       else if (crowded(run, component)) run.notBefore = now + S;
       else act(run);
     }
@@ -155,7 +164,9 @@ export const createModel = (start: number) => {
     const due = episodes
       .filter((one) => one.state === 'firing' && one.next !== null && one.next <= now)
       .filter((one) => !active().some((run) => run.episode === one))
-      .toSorted((left, right) => (left.next ?? 0) - (right.next ?? 0));
+      .toSorted((left, right) => (left.next ?? 0) - (right.next ?? 0))
+      // By priority, which is the same, and then by the rule, which is called like the component.
+      .toSorted((left, right) => componentOf(left.target).localeCompare(componentOf(right.target)));
     for (const episode of due) ask(episode.target, episode, 'retry');
   };
   const resolve = (episode: Episode): void => {
@@ -192,7 +203,8 @@ export const createModel = (start: number) => {
     halted: () => halted !== null,
     held: () => runs.filter((run) => run.state === 'held').map((run) => run.target),
     asking: () => runs.filter((run) => run.state === 'awaiting_approval').map((run) => run.target),
-    isDisabled,
+    /** Nothing may begin there now, but for what has begun. */
+    isClosed: (component: ComponentName) => isDisabled(component) || maintenanceEnd(component) > now,
     startsAt: (target: string) => (current(target)?.state === 'firing' ? (current(target)?.startsAt ?? now) : now),
     fire(target: string): void {
       let episode = current(target);
