@@ -1,5 +1,6 @@
 // Commands on a far host, on a real sshd: only what is declared, only to the host that is meant, only within the time.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
@@ -177,6 +178,9 @@ describe('ssh.run', () => {
       const more = { arguments: { text: 'x' }, known_hosts_file: file };
       const { host_key: _left, ...rest } = input('echo', more);
       writeFileSync(file, `# hosts\nother.example ssh-ed25519 AAAA\n${open.known}\n`);
+      expect(await perform(run, rest, make())).toMatchObject({ stdout: 'x\n' });
+      execFileSync('ssh-keygen', ['-H', '-f', file], { stdio: 'ignore' });
+      expect(readFileSync(file, 'utf8')).toContain('|1|');
       expect(await perform(run, rest, make())).toMatchObject({ stdout: 'x\n' });
       writeFileSync(file, `${open.known}\n@revoked ${open.known}\n`);
       expect((await failureOf(perform(run, rest, make()))).message).toContain('does not name');
