@@ -81,12 +81,17 @@ const fire = (alertname: string): Promise<void> => {
   return amends.post([{ labels: { alertname, component: 'memory', target: 'docs', incident: String(fired) } }]);
 };
 type Run = Awaited<ReturnType<typeof amends.list<'runs'>>>[number];
-const newest = async (): Promise<{
+/** With `ended`, a run that waits to be approved as the next try is left out. */
+const newest = async (
+  ended = false,
+): Promise<{
   run: Run;
   outputs: (step: string) => JsonObject;
   tries: (step: string) => readonly number[];
 }> => {
-  const [run] = (await amends.list('runs')).toSorted((left, right) => right.createdAt - left.createdAt);
+  const [run] = (await amends.list('runs'))
+    .filter(({ outcome }) => !ended || outcome !== null)
+    .toSorted((left, right) => right.createdAt - left.createdAt);
   if (run === undefined) throw new Error(`no run; decisions: ${JSON.stringify(await amends.list('decisions'))}`);
   const stored = (await amends.store.run(run.id))?.events ?? [];
   return {
@@ -195,7 +200,7 @@ describe('damaged files', () => {
     const before = readFileSync(join(chroma.path, 'chroma.sqlite3'));
     await fire('ChromaDBDataCorruption');
     await approve();
-    const { run } = await newest();
+    const { run } = await newest(true);
     expect(run).toMatchObject({ strategy: 'snapshot_rollback', outcome: 'unresolved' });
     expect(readFileSync(join(chroma.path, 'chroma.sqlite3'))).toEqual(before);
     expect(await amends.store.degraded()).toMatchObject([{ mode: 'chromadb_unavailable' }]);

@@ -1,5 +1,6 @@
 // The lock playbook of a vector store at work: an alert is taken in, real processes hold a real lock, and the service
 // answers again - or a human has it, with what was tried.
+import { execFileSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import type { JsonObject } from '../../src/base/json.ts';
 import { startEngine } from '../support/engine.ts';
 import type { EngineUnderTest } from '../support/engine.ts';
 import { endHolder, startHolder } from '../support/holder.ts';
+import { binaryOf, itWith } from '../support/requires.ts';
 import { root } from '../support/servers.ts';
 import { countOrders } from '../support/sqlite-files.ts';
 import { startVectorService } from '../support/vector-service.ts';
@@ -321,3 +323,23 @@ it('V13 the human page says how to keep it from coming back', () => {
   ])
     expect(guide).toMatch(advice);
 });
+
+itWith('promtool')(
+  'V11 V12 the metrics of lock recovery are recorded, and each threshold fires for itself with what to look into',
+  () => {
+    const said = execFileSync(binaryOf('promtool') ?? 'promtool', ['test', 'rules', 'alerts/tests/faiss.test.yaml'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
+    expect(said).toContain('SUCCESS');
+    const rules = readFileSync(join(root, 'alerts/faiss.yaml'), 'utf8');
+    for (const [threshold, advice] of [
+      ['> 5', 'root cause'],
+      ['> 3', 'how the processes are managed'],
+      ['> 1', 'integrity of the data'],
+      ['> 1', 'broken for good'],
+    ])
+      expect([rules.includes(threshold ?? ''), rules.includes(advice ?? '')]).toEqual([true, true]);
+  },
+);
