@@ -181,13 +181,21 @@ const walkSteps = (walk: Walk, phases: readonly Phase[], quiet: boolean): Stretc
 
 /** A step that has not been touched: does its condition let it begin? Null: it stays as it is. */
 const open = (walk: Walk, step: Step, key: string, failed: boolean): Command | null => {
-  const { plan, state } = walk;
   if (step.if === null) return failed ? null : begin(step, key, 1);
   const lifted = /\b(failed|always)\s*\(\s*\)/.test(step.if);
-  if (failed && !lifted) return null;
-  const verdict = walk.evaluate(step.if, conditionContext(plan, state), failed);
+  return failed && !lifted ? null : beginIf(walk, step, key, step.if, failed);
+};
+
+const beginIf = (
+  { plan, state, evaluate }: Walk,
+  step: Step,
+  key: string,
+  condition: string,
+  failed: boolean,
+): Command => {
+  const verdict = evaluate(condition, conditionContext(plan, state), failed);
   if (!verdict.ok) return { do: 'fail', key, error: `if: ${verdict.error}` };
-  return verdict.value ? begin(step, key, 1) : { do: 'skip', key, why: `if: ${step.if}` };
+  return verdict.value ? begin(step, key, 1) : { do: 'skip', key, why: `if: ${condition}` };
 };
 
 const begin = (step: Step, key: string, attempt: number): Command =>
@@ -197,9 +205,10 @@ const begin = (step: Step, key: string, attempt: number): Command =>
 const advance = (walk: Walk, step: Step, key: string, was: StepState): Command | null => {
   switch (was.status) {
     case 'pending':
+      // What follows a run is tried whatever came of the others; `failed()` says how the run itself went.
       return step.if === null || isApproval(step)
         ? begin(step, key, 1)
-        : (open(walk, step, key, true) ?? { do: 'skip', key, why: `if: ${step.if}` });
+        : beginIf(walk, step, key, step.if, !key.startsWith('on_success/'));
     case 'started':
     case 'undoing':
       return isApproval(step) ? null : recover(step, key, was);
