@@ -121,7 +121,7 @@ const cases: Readonly<Record<string, Case>> = {
   ...containers.cases,
   ...data.cases,
   ...services.cases,
-  ...systemCases(contexts.folder),
+  ...systemCases(contexts.folder, () => contexts.make()),
 };
 const allow = (): Partial<Allow> => ({
   hosts: [server.host, '127.0.0.1'],

@@ -3,7 +3,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import snapshot from '../../../src/actions/files/snapshot.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
+import type { ActionContext } from '../../../src/port/action.ts';
 import { HOUR, fileOfAge } from '../../support/small-disk.ts';
 
 type Case = {
@@ -19,7 +21,7 @@ const ended = (child: ChildProcess | null): void => void child?.kill('SIGKILL');
 export const systemCommands = (folder: string): readonly string[] => [join(folder, 'supervisor')];
 export const endSystemCases = (): void => ended(lookedAt);
 
-export const systemCases = (folder: string): Readonly<Record<string, Case>> => {
+export const systemCases = (folder: string, context: () => ActionContext): Readonly<Record<string, Case>> => {
   const pidFile = join(folder, 'looked-at.pid');
   const script = join(folder, 'supervisor');
   const process = (): JsonObject => {
@@ -61,6 +63,22 @@ export const systemCases = (folder: string): Readonly<Record<string, Case>> => {
         const logs = below();
         fileOfAge(join(logs, 'app.log'), HOUR, 11 * 2 ** 20);
         return { folders: [logs] };
+      },
+    },
+    'files.restore': {
+      async good() {
+        const path = below();
+        fileOfAge(join(path, 'data'), HOUR);
+        const input = { path, snapshots: below() };
+        await snapshot.run(snapshot.input.parse(input), context());
+        return input;
+      },
+    },
+    'files.snapshot': {
+      good() {
+        const path = below();
+        fileOfAge(join(path, 'data'), HOUR);
+        return { path, snapshots: below() };
       },
     },
     'process.handles': { good: process },
