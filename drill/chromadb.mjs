@@ -8,9 +8,9 @@ const DOCUMENTS = 200;
 const STILL_MS = 1_500;
 
 export const available = () =>
-  existsSync(join(import.meta.dirname, '../node_modules/.bin/chroma'))
+  existsSync(join(import.meta.dirname, '../test/servers/node_modules/.bin/chroma'))
     ? null
-    : 'there is no chroma here (npm ci brings it)';
+    : 'there is no chroma here (npm run setup:servers brings it)';
 
 export const prepare = async ({ folder }) => {
   const server = await makeChroma(folder);
