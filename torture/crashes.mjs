@@ -170,30 +170,40 @@ const stream = async (gone, office, random, state, posted) => {
     posted();
     for (const { labels, status } of alerts) {
       if (acknowledged) state.acknowledged.add(labels.n);
-      if (status !== 'resolved') state.firing.push(labels);
+      if (status !== 'resolved' || !acknowledged) state.firing.push(labels);
     }
     if (turn % 3 === 2) await people(office, random).catch(() => undefined);
     await pause(random.below(20));
   }
 };
 
-/** All alerts resolve, and what is under way comes to its end. */
-const quiet = async (folder, office, random, state) => {
-  for (let turn = 0; turn < 10 && state.firing.length > 0; turn += 1) {
-    const last = state.firing.splice(0);
-    if (!(await office.post(bodyOf(last.map((labels) => ({ labels, status: 'resolved' }))))))
-      state.firing.push(...last);
-  }
+/** Alerts without a decision and runs without an end, by the file. */
+const openIn = (folder) => {
   const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
-  const open = database
-    .prepare(
-      `select (select count(*) from alerts where decided = 0) + (select count(*) from runs where state <> 'done')`,
-    )
-    .pluck();
+  try {
+    return database
+      .prepare(
+        `select (select count(*) from alerts where decided = 0) + (select count(*) from runs where state <> 'done')`,
+      )
+      .pluck()
+      .get();
+  } finally {
+    database.close();
+  }
+};
+
+/** All alerts resolve, and what is under way comes to its end everywhere. */
+const quiet = async (folders, offices, random, states) => {
+  for (const [index, state] of states.entries())
+    for (let turn = 0; turn < 10 && state.firing.length > 0; turn += 1) {
+      const last = state.firing.splice(0);
+      const resolved = bodyOf(last.map((labels) => ({ labels, status: 'resolved' })));
+      if (!(await offices[index].post(resolved))) state.firing.push(...last);
+    }
   await untilFound('the end of every run and a decision about every alert', 60_000, async () => {
-    await people(office, random);
-    return open.get() === 0;
-  }).finally(() => database.close());
+    for (const office of offices) await people(office, random);
+    return folders.every((folder) => openIn(folder) === 0);
+  });
 };
 
 const LONGEST_MS = 3_000;
@@ -228,9 +238,14 @@ const life = async (fleet, kills, random, end) => {
       killed += 1;
     }
     const none = folders.map(() => null);
-    while ((amends = await fleet.start(folders, none, random)) === null) killed += 1;
-    await Promise.all(folders.map((folder, index) => quiet(folder, amends.offices[index], random, states[index])));
-    await amends.kill();
+    // What is still firing may be taken up once more in the moment of the last kill.
+    do {
+      amends = await fleet.start(folders, none, random);
+      killed += 1;
+      if (amends === null) continue;
+      await quiet(folders, amends.offices, random, states);
+      await amends.kill();
+    } while (amends === null || folders.some((folder) => openIn(folder) > 0));
     const sum = {
       killed,
       restarts: killed * folders.length,
