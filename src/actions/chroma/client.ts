@@ -134,6 +134,7 @@ export const connectChroma = async (input: ChromaInput, context: ActionContext):
     headers[input.token_header] = input.token_header === 'authorization' ? `Bearer ${token}` : token;
   }
   const base = input.url.replace(/\/+$/, '');
+  let changed = false;
   const within = `/tenants/${input.tenant}/databases/${input.database}/collections`;
 
   const send = async (
@@ -144,7 +145,7 @@ export const connectChroma = async (input: ChromaInput, context: ActionContext):
     missing: boolean,
   ): Promise<Json | typeof NOT_FOUND> => {
     const what = `${method} /api/v2${path}`;
-    const reply = await sendRequest(
+    const sent = sendRequest(
       {
         method,
         url: `${base}/api/v2${path}`,
@@ -160,6 +161,12 @@ export const connectChroma = async (input: ChromaInput, context: ActionContext):
         began: () => (reads ? undefined : context.began()),
       },
     );
+    changed ||= !reads;
+    const reply = await sent.catch((error: unknown) => {
+      // A read that is called off after a change says nothing about the change.
+      if (changed && context.signal.aborted) throw new Error('called off', { cause: error });
+      throw error;
+    });
     if (missing && reply.status === 404) return NOT_FOUND;
     const failure = refusal(reply, what, reads);
     if (failure !== null) throw failure;

@@ -63,13 +63,18 @@ export const unhealthy = async (url: string, context: ActionContext): Promise<st
   }
 };
 
-/** Asks until it is healthy or the time is up; null: healthy. */
+/** Asks until it is healthy or the time is up; null: healthy. Called after an effect: nothing here may say that there was none. */
 export const waitHealthy = async (url: string, withinMs: number, context: ActionContext): Promise<string | null> => {
   const until = context.clock.monotonic() + withinMs;
-  for (;;) {
-    const reason = await unhealthy(url, context);
-    if (reason === null || context.clock.monotonic() >= until) return reason;
-    await context.clock.sleep(LOOK_EVERY_MS, context.signal);
+  try {
+    for (;;) {
+      const reason = await unhealthy(url, context);
+      if (reason === null || context.clock.monotonic() >= until) return reason;
+      await context.clock.sleep(LOOK_EVERY_MS, context.signal);
+    }
+  } catch (error) {
+    if (!context.signal.aborted) throw error;
+    throw new Error('called off while the service was waited for', { cause: error });
   }
 };
 

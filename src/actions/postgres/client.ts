@@ -153,10 +153,8 @@ export const withSession = async <T>(
       },
     });
   } catch (error) {
-    if (signal.aborted)
-      throw error instanceof ActionError
-        ? error
-        : new Error(`called off: ${(error as Error).message}`, { cause: error });
+    // Not the signal's own reason: it may say that nothing happened, which only the engine can know.
+    if (signal.aborted) throw new Error(`called off: ${(signal.reason as Error).message}`, { cause: error });
     throw explained(error, endpoint, changed);
   } finally {
     signal.removeEventListener('abort', onAbort);

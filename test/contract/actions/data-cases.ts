@@ -16,6 +16,8 @@ import type { ChromaServer } from '../../support/chroma.ts';
 import { makeShop, startPostgres } from '../../support/postgres.ts';
 import type { PostgresServer } from '../../support/postgres.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
+import { startVectorService } from '../../support/vector-service.ts';
+import type { VectorService } from '../../support/vector-service.ts';
 
 type Given = () => Promise<JsonObject> | JsonObject;
 type DataCase = { readonly good: Given; readonly long?: Given };
@@ -65,6 +67,17 @@ export const dataCases = (
     });
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
+  const vectors = once<VectorService>(async () => {
+    const service = await startVectorService(folder);
+    stops.push(() => service.close());
+    return service;
+  });
+  // Commands that are declared for all cases; the service itself runs all the while.
+  const supervised: Given = async () => ({
+    url: (await vectors()).url,
+    stop: ['/bin/echo', 'stop'],
+    start: ['/bin/echo', 'start'],
+  });
   const hangs: Given = async () => ({ url: `http://${await silent()}` });
   const hangsFor: Given = async () => ({ url: `http://${await silent()}`, collection: 'docs' });
   const at: Given = async () => ({ url: (await chroma()).url });
@@ -111,6 +124,20 @@ export const dataCases = (
         },
       },
       'chroma.snapshot': { good: async () => ({ path: (await chroma()).path, snapshots: join(folder, 'snapshots') }) },
+      'faiss.escalate': { good: () => ({ mode: 'read_only', title: 'look' }) },
+      'faiss.rebuild-index': {
+        good: async () => ({
+          ...(await supervised()),
+          index: (await vectors()).index,
+          backups: join(folder, 'indexes'),
+          mark: join(folder, 'mark'),
+        }),
+      },
+      'faiss.restart-service': {
+        good: supervised,
+        long: async () => ({ ...(await supervised()), url: `http://${await silent()}` }),
+      },
+      'faiss.verify': { good: async () => ({ url: (await vectors()).url }), long: hangs },
       'postgres.backup': {
         good: async () => ({ ...(await shop()), backups: dumps }),
         long: async () => ({ ...(await mute()), backups: dumps }),
@@ -130,6 +157,12 @@ export const dataCases = (
       },
       'postgres.slow-queries': { good: shop, long: mute },
       'postgres.terminate-backends': { good: blocking },
+      'sqlite.discard-backup': {
+        async good() {
+          const { path, backups } = database();
+          return { path, backups, backup: (await perform(backup, { path, backups }, context()))['path'] ?? '' };
+        },
+      },
       'sqlite.force-unlock': {
         good: async () => ({ path: await locked(false), backups: join(folder, 'backups'), only: ['lock-holder'] }),
         long: async () => ({
