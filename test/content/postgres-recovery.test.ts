@@ -184,7 +184,7 @@ describe('a migration of a SQLite database', () => {
   );
 });
 
-describe('a backup and the way back', () => {
+describe('O9 a backup and the way back', () => {
   itWithPostgres(
     'O9 is made when it is due, and a damaged database is restored from it by approval; the replaced one is kept',
     async () => {
@@ -206,7 +206,7 @@ describe('a backup and the way back', () => {
   );
 });
 
-describe('who waits', () => {
+describe('O4 who waits', () => {
   itWithPostgres(
     'O4 goes on once the session that is idle in a transaction is ended',
     async () => {
@@ -299,7 +299,7 @@ describe('a migration taken back', () => {
   );
 });
 
-describe('the way back where there is none', () => {
+describe('O9 F58 the way back where there is none', () => {
   itWithPostgres(
     'O9 F58 R17 is not gone when no dump passes: nothing is touched, the application runs again, and a human has it',
     async () => {
