@@ -1,6 +1,7 @@
 // `amends serve`: the program itself, until it is told to end.
 // oxlint-disable-next-line import/no-unassigned-import -- it stands before every module that makes a schema
 import '../base/schemas.ts';
+import { setFlagsFromString } from 'node:v8';
 import { formatProblem } from '../base/failure.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
@@ -23,7 +24,14 @@ export const command: Command = {
   define: (serve, act) => void addServeFlags(serve).action(act(run)),
 };
 
+/**
+ * What a start makes is kept for good or gone in a moment. Left to itself the heap for young objects grows for it, and stays
+ * so large: 127 MB at rest in place of 93 (Node 20, 41 runbooks). Under load it may grow as ever.
+ */
+const growYoungHeap = (factor: 1 | 2): void => setFlagsFromString(`--semi-space-growth-factor=${factor}`);
+
 const run = async ({ edge, options }: Invocation): Promise<number> => {
+  growYoungHeap(1);
   const settings = settingsOf(options);
   // From here on a signal is ours, so that one that comes while it starts ends it in order too.
   const ending = firstSignal(edge);
@@ -37,6 +45,7 @@ const run = async ({ edge, options }: Invocation): Promise<number> => {
   const running = app.value;
   try {
     const { url } = await running.start();
+    growYoungHeap(2);
     if (running.loaded().config.file === null) edge.err(withoutFile(url, settings.configFile));
     // What is wrong with it is logged, and the last good one stays.
     const offReload = edge.onReload(() => void running.reload().catch((error: unknown) => edge.err(String(error))));
