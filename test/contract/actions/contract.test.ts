@@ -15,6 +15,8 @@ import { createContexts, eventually, perform, textOf } from '../../support/actio
 import { endHolder, startHolder } from '../../support/holder.ts';
 import { startHttpDouble } from '../../support/http-double.ts';
 import type { HttpDouble } from '../../support/http-double.ts';
+import { itWith } from '../../support/requires.ts';
+import type { Server } from '../../support/requires.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
 import { CONTAINERS, containerCases } from './container-cases.ts';
 import { PG_TOOLS, dataCases } from './data-cases.ts';
@@ -133,9 +135,21 @@ it('every action has a case here, and every case its action', () => {
   expect([...actions.keys()].toSorted()).toEqual(Object.keys(cases).toSorted());
 });
 
+/** The real server that the cases of a family talk to. */
+const NEEDS: Readonly<Record<string, Server>> = {
+  alertmanager: 'alertmanager',
+  chroma: 'chroma',
+  postgres: 'postgres',
+  prometheus: 'prometheus',
+  redis: 'redis-server',
+  ssh: 'sshd',
+};
+
 describe.each([...actions.entries()])('%s', (name, action) => {
   const given = cases[name];
   if (given === undefined) return;
+  const needed = NEEDS[name.split('.')[0] ?? ''];
+  const itOnServer = needed === undefined ? it : itWith(needed);
 
   it('says what it is: summary, effect, outputs, undo, time limit, and a schema that editors understand', () => {
     expect(name).toMatch(/^[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$/);
@@ -151,7 +165,7 @@ describe.each([...actions.entries()])('%s', (name, action) => {
     });
   });
 
-  it('refuses input of the wrong type, with a member missing, or with one it does not know', async () => {
+  itOnServer('refuses input of the wrong type, with a member missing, or with one it does not know', async () => {
     const good = await given.good();
     expect(action.input.safeParse(good).success).toBe(true);
     const members = Object.keys((z.toJSONSchema(action.input, { io: 'input' }) as { properties: object }).properties);
@@ -172,7 +186,7 @@ describe.each([...actions.entries()])('%s', (name, action) => {
       expect(action.input.safeParse(value).success).toBe(false);
   });
 
-  it('succeeds with the outputs it declares, no more and no less, small enough to keep', async () => {
+  itOnServer('succeeds with the outputs it declares, no more and no less, small enough to keep', async () => {
     const context = contexts.make({ allow: allow() });
     const outputs = await perform(action, await given.good(), context);
     expect(Object.keys(outputs).toSorted()).toEqual(Object.keys(action.outputs).toSorted());
@@ -181,7 +195,7 @@ describe.each([...actions.entries()])('%s', (name, action) => {
     if (action.effect !== 'read') expect(context.beganCount()).toBeGreaterThan(0);
   });
 
-  it('F51: does nothing when it is called off before it starts', async () => {
+  itOnServer('F51: does nothing when it is called off before it starts', async () => {
     const input = action.input.parse(await given.good());
     const context = contexts.make({ allow: allow() });
     context.abort();
@@ -194,7 +208,7 @@ describe.each([...actions.entries()])('%s', (name, action) => {
 
   if (given.long !== undefined) {
     const { long } = given;
-    it('F51: ends within a second of being called off, and says that it failed', async () => {
+    itOnServer('F51: ends within a second of being called off, and says that it failed', async () => {
       const input = action.input.parse(await long());
       const context = contexts.make({ allow: allow() });
       const failed = action.run(input, context).then(
