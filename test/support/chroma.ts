@@ -64,7 +64,16 @@ export const makeChroma = async (folder: string, name = 'chroma'): Promise<Chrom
   const launch = (): void => {
     child = spawn(
       process.execPath,
-      [join(root, 'test/servers/node_modules/.bin/chroma'), 'run', '--path', path, '--host', '127.0.0.1', '--port', String(port)],
+      [
+        join(root, 'test/servers/node_modules/.bin/chroma'),
+        'run',
+        '--path',
+        path,
+        '--host',
+        '127.0.0.1',
+        '--port',
+        String(port),
+      ],
       {
         cwd: folder,
         stdio: ['ignore', 'ignore', 'ignore'],

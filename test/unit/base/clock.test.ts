@@ -167,7 +167,11 @@ describe('a clock that never goes back', () => {
       set(59_000);
       clock.now();
     }
-    expect([clock.now() - then, clock.gainedSince(then), clock.gainedSince(before)]).toEqual([60 * 59_000, 60 * 59_000, 2 * HOUR + 60 * 59_000]);
+    expect([clock.now() - then, clock.gainedSince(then), clock.gainedSince(before)]).toEqual([
+      60 * 59_000,
+      60 * 59_000,
+      2 * HOUR + 60 * 59_000,
+    ]);
   });
 
   it('F62 F64 I1 whatever is done to the wall clock: less what was gained, no more time has passed than has', () => {
@@ -187,7 +191,9 @@ describe('a clock that never goes back', () => {
           else given.clock.settleJump();
           const now = given.clock.now();
           for (const [told, monotonic] of looks)
-            expect(now - told - given.clock.gainedSince(told)).toBeLessThanOrEqual(given.system.monotonic() - monotonic);
+            expect(now - told - given.clock.gainedSince(told)).toBeLessThanOrEqual(
+              given.system.monotonic() - monotonic,
+            );
           looks.push([now, given.system.monotonic()]);
         }
       }),

@@ -22,7 +22,9 @@ describe('amends audit verify', () => {
   });
   afterEach(() => shop.close());
 
-  const verify = async (...args: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> => {
+  const verify = async (
+    ...args: readonly string[]
+  ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> => {
     const said: Record<'out' | 'err', string[]> = { out: [], err: [] };
     const edge: Edge = {
       clock: systemClock,
@@ -39,7 +41,10 @@ describe('amends audit verify', () => {
   /** As somebody would who can write to the file. */
   const tamper = (...statements: readonly string[]): void => {
     const database = new Database(join(data, 'amends.db'), { timeout: 2_000 });
-    for (const [name] of database.prepare(`select name from sqlite_master where type = 'trigger' and tbl_name = 'audit'`).raw().all() as string[][])
+    for (const [name] of database
+      .prepare(`select name from sqlite_master where type = 'trigger' and tbl_name = 'audit'`)
+      .raw()
+      .all() as string[][])
       database.exec(`drop trigger ${String(name)}`);
     for (const statement of statements) database.exec(statement);
     database.close();
@@ -53,10 +58,18 @@ describe('amends audit verify', () => {
 
   it('C16 I8 a record that nobody has touched is whole, and its head is told', async () => {
     const { code, out } = await verify();
-    expect(out).toMatch(new RegExp(`^${rows()} rows, each follows the one before; head ${rows()}:[0-9a-f]{64}\n1 runs, each as the audit tells$`));
+    expect(out).toMatch(
+      new RegExp(
+        `^${rows()} rows, each follows the one before; head ${rows()}:[0-9a-f]{64}\n1 runs, each as the audit tells$`,
+      ),
+    );
     expect(code).toBe(0);
     const json = JSON.parse((await verify('--output=json')).out) as object;
-    expect(json).toMatchObject({ file: join(data, 'amends.db'), audit: { ok: true, rows: rows() }, runs: { checked: 1, problems: [] } });
+    expect(json).toMatchObject({
+      file: join(data, 'amends.db'),
+      audit: { ok: true, rows: rows() },
+      runs: { checked: 1, problems: [] },
+    });
   });
 
   it.each([
@@ -67,14 +80,23 @@ describe('amends audit verify', () => {
   ])('C16 the first row that %s is named', async (_what, statement, problem) => {
     tamper(statement);
     const { code, out } = await verify();
-    expect(out).toBe(`The audit in ${join(data, 'amends.db')} is broken at row ${/\d/.exec(problem)?.[0] ?? ''}: ${problem}`);
+    expect(out).toBe(
+      `The audit in ${join(data, 'amends.db')} is broken at row ${/\d/.exec(problem)?.[0] ?? ''}: ${problem}`,
+    );
     expect(code).toBe(1);
   });
 
   it('C16 an end that was cut off shows against a head that the log told of', async () => {
     const told: string[] = [];
-    const log = { ...silentLog, info: (fields: Readonly<Record<string, unknown>>) => void told.push(String(fields['head'])) };
-    const head = createAuditHead({ clock: systemClock, log, head: () => (shop.amends.store as unknown as { auditHead(): Promise<{ seq: number; hash: string }> }).auditHead() });
+    const log = {
+      ...silentLog,
+      info: (fields: Readonly<Record<string, unknown>>) => void told.push(String(fields['head'])),
+    };
+    const head = createAuditHead({
+      clock: systemClock,
+      log,
+      head: () => (shop.amends.store as unknown as { auditHead(): Promise<{ seq: number; hash: string }> }).auditHead(),
+    });
     await head.tick();
     // It is told once, until there is another.
     await head.tick();
@@ -84,13 +106,18 @@ describe('amends audit verify', () => {
     tamper(`delete from audit where seq >= ${last - 1}`);
     expect((await verify()).code).toBe(0);
     const { code, out } = await verify(`--head=${told[0] ?? ''}`);
-    expect([code, out]).toEqual([1, `The audit in ${join(data, 'amends.db')} is broken at row ${last - 1}: rows ${last - 1} to ${last} were cut off`]);
+    expect([code, out]).toEqual([
+      1,
+      `The audit in ${join(data, 'amends.db')} is broken at row ${last - 1}: rows ${last - 1} to ${last} were cut off`,
+    ]);
   });
 
   it('I8 a table of runs that was touched is not as the audit tells', async () => {
     tamper(`update runs set outcome = 'unresolved'`);
     const { code, out } = await verify();
-    expect(out).toMatch(/1 things in the table of runs are not as the audit tells:\nrun \S+: outcome is "unresolved", and by the audit "resolved"$/);
+    expect(out).toMatch(
+      /1 things in the table of runs are not as the audit tells:\nrun \S+: outcome is "unresolved", and by the audit "resolved"$/,
+    );
     expect(code).toBe(1);
     tamper('pragma foreign_keys = off', 'drop table run_events', 'delete from runs');
     expect((await verify()).out).toMatch(/run \S+ is in the audit and not in the table of runs$/);
@@ -98,7 +125,11 @@ describe('amends audit verify', () => {
 
   it('what cannot be read is said so, and a head that is none is misuse', async () => {
     data = join(shop.amends.folder, 'nowhere');
-    expect(await verify()).toMatchObject({ code: 1, out: '', err: expect.stringContaining('There is no record in') as unknown });
+    expect(await verify()).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('There is no record in') as unknown,
+    });
     expect(await verify('--head=12')).toMatchObject({ code: 2, err: expect.stringContaining('--head') as unknown });
   });
 });

@@ -99,7 +99,8 @@ describe('the wall clock jumps', () => {
   it('F62 I1 the longer window is counted by the time that passed too, long after a human decided about the first', async () => {
     shop = await openShop({
       targets: ['one', 'two', 'three'],
-      component: 'attempts: [ { max: 5, per: 1h }, { max: 2, per: 1d } ]\n    storm: { min: 5 }\n    cooldown: { after_success: 10s }',
+      component:
+        'attempts: [ { max: 5, per: 1h }, { max: 2, per: 1d } ]\n    storm: { min: 5 }\n    cooldown: { after_success: 10s }',
     });
     const { amends } = shop;
     await amends.post([shop.alert('one')]);
@@ -116,7 +117,10 @@ describe('the wall clock jumps', () => {
   });
 
   it('F62 I1 in steps that are too small for a jump, nothing is refilled', async () => {
-    shop = await openShop({ targets: ['one', 'two'], component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }' });
+    shop = await openShop({
+      targets: ['one', 'two'],
+      component: 'attempts: [ { max: 1, per: 1h } ]\n    storm: { min: 5 }',
+    });
     const { amends } = shop;
     await amends.post([shop.alert('one')]);
     for (let step = 0; step < 70; step += 1) {
@@ -130,7 +134,10 @@ describe('the wall clock jumps', () => {
   });
 
   it('F64 I1 after a resume of six hours nothing is refilled, and a human is asked', async () => {
-    shop = await openShop({ targets: ['one', 'two', 'three'], component: 'attempts: [ { max: 2, per: 1h } ]\n    storm: { min: 5 }' });
+    shop = await openShop({
+      targets: ['one', 'two', 'three'],
+      component: 'attempts: [ { max: 2, per: 1h } ]\n    storm: { min: 5 }',
+    });
     const { amends } = shop;
     await amends.post([shop.alert('one')]);
     // The monotonic clock stands still in a machine that is suspended.

@@ -82,7 +82,16 @@ const CASES: Readonly<Record<GuardName, readonly Case[]>> = {
       {
         moment: 'start',
         releasedAt: NOW - 3 * HOUR,
-        ...past({ halt: { ...HALT, on: false, past: [[NOW - 3 * HOUR + MINUTE, NOW - HOUR], [NOW - HOUR + MINUTE, NOW - MINUTE]] } }),
+        ...past({
+          halt: {
+            ...HALT,
+            on: false,
+            past: [
+              [NOW - 3 * HOUR + MINUTE, NOW - HOUR],
+              [NOW - HOUR + MINUTE, NOW - MINUTE],
+            ],
+          },
+        }),
       },
       'passes',
     ],
