@@ -125,7 +125,7 @@ describe('levels and severities', () => {
     expect((await amends.engine.desk.halt({ by: 'ann', reason: 'to look', hard: false })).ok).toBe(true);
     await later(15 * MINUTE);
     expect(updates()).toHaveLength(3);
-    const [entry] = (await amends.list('inbox')).filter(({ severity }) => severity === 'SEV1');
+    const entry = (await amends.list('inbox')).find(({ severity }) => severity === 'SEV1');
     expect(messages('oncall').at(-1)?.body).toContain(`amends inbox close ${entry?.id}`);
     await amends.engine.desk.closeInbox({ id: entry?.id ?? '', by: 'ann', comment: 'mended' });
     await later(60 * MINUTE);
