@@ -189,6 +189,12 @@ const createWitness = ({ assume, outcomes }: BacktestInput): Witness => {
     runs: [],
     around: (store) => ({
       ...store,
+      // Rules say who is decided first, so incidents are numbered before any rule is asked.
+      async receive(deliveries) {
+        const received = await store.receive(deliveries);
+        for (const { episodeId } of received.flat()) numberOf(episodeId);
+        return received;
+      },
       async decide(requests, now, admit, taker) {
         const decided = await store.decide(requests, now, admit, taker);
         decided.forEach((answer, index) => {

@@ -166,6 +166,14 @@ describe('a journal is decided again', () => {
     expect(compare(before, before)).toEqual([]);
   });
 
+  it('a priority that only changes who is decided first is no difference to any incident', async () => {
+    await live();
+    const deliveries = await journal();
+    const before = await again(deliveries);
+    const first = { ...rule('shop-down', 'ShopDown', 'shop/mend', 3), priority: 20 };
+    expect(compare(before, await again(deliveries, { ...FILES, 'rules/shop.json': first }))).toEqual([]);
+  });
+
   it('what is assumed of runs decides what follows them', async () => {
     await live();
     const deliveries = await journal();
