@@ -1,16 +1,15 @@
 // All loops of the engine as one thing that starts, stops and can be asked to do one round.
 import type { Desk } from '../port/desk.ts';
-import type { Write } from '../run/writes.ts';
 import { createClockWatch } from './clock-watch.ts';
 import type { EngineContext } from './context.ts';
 import type { Decider } from './decider.ts';
 import { createDecider } from './decider.ts';
 import { createDesk } from './desk.ts';
+import { createHaltWatch } from './halt-watch.ts';
 import type { Intake } from './intake.ts';
 import { createIntake } from './intake.ts';
 import { createJanitor } from './janitor.ts';
 import type { Loop } from './loop.ts';
-import { createLoop } from './loop.ts';
 import { createOutbox } from './outbox.ts';
 import { createProber } from './prober.ts';
 import type { Runner } from './runner.ts';
@@ -31,9 +30,6 @@ export type Engine = {
   /** No new admissions; running steps get `graceMs`, then they are ended and their runs go on at the next start. */
   stop(graceMs: number): Promise<void>;
 };
-
-/** Whoever begins something looks at the file himself: this only puts it on record. */
-const HALT_WATCH_MS = 1_000;
 
 export const createEngine = (context: EngineContext): Engine => {
   const runner = createRunner(context, (view, state) => {
@@ -101,39 +97,4 @@ export const createEngine = (context: EngineContext): Engine => {
       await outbox.stop();
     },
   };
-};
-
-const BY_FILE = 'the halt file';
-const haltedByFile = (reason: string): readonly Write[] => [
-  { type: 'halt', on: true, hard: false, by: BY_FILE, reason },
-  { type: 'audit', actor: BY_FILE, action: 'halt', subject: 'all', detail: { reason } },
-];
-const liftedByFile = (at: number): readonly Write[] => [
-  { type: 'halt', on: false, hard: false, by: BY_FILE, reason: 'the file is gone' },
-  { type: 'episodes.wake', component: null, at, heldBy: 'halted' },
-  { type: 'audit', actor: BY_FILE, action: 'resume', subject: 'all', detail: {} },
-];
-
-/** The file is put on record as a halt, so that it is seen, and its time counted, like any other; a file that goes lifts what it began. */
-const createHaltWatch = (context: EngineContext, runner: Runner): Loop => {
-  let before: string | null = null;
-  return createLoop({
-    name: 'halt-watch',
-    clock: context.clock,
-    everyMs: HALT_WATCH_MS,
-    log: context.log,
-    async tick() {
-      const reason = context.halt.reason();
-      if (reason === before) return;
-      before = reason;
-      const at = context.clock.now();
-      const { halt } = await context.store.controls();
-      if (reason !== null && !halt.on) await context.store.write(haltedByFile(reason), at);
-      // Somebody's own halt outlives the file.
-      if (reason === null && halt.on && halt.by === BY_FILE) {
-        await context.store.write(liftedByFile(at), at);
-        runner.wake();
-      }
-    },
-  });
 };
