@@ -8,10 +8,9 @@ import { loadCatalog } from '../../src/catalog.ts';
 import type { Catalog } from '../../src/catalog.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Config } from '../../src/config.ts';
-import { decide } from '../../src/rule/decide.ts';
 import { isApproval } from '../../src/runbook/runbook.ts';
 import type { ActionStep, Runbook } from '../../src/runbook/runbook.ts';
-import { actions, facts, root } from '../support/content.ts';
+import { actions, facts, root, winnerAmong } from '../support/content.ts';
 
 const shop = async (): Promise<{ config: Config; catalog: Catalog }> => {
   const config = await loadConfig(join(root, 'docs/examples/amends.shop.yaml'));
@@ -22,20 +21,8 @@ const shop = async (): Promise<{ config: Config; catalog: Catalog }> => {
 };
 const { catalog } = await shop();
 
-const winnerFor = async (labels: Readonly<Record<string, string>>): Promise<string | null> => {
-  const choice = await decide(catalog.rules, {
-    labels,
-    component: 'shop-db',
-    read: (fact) =>
-      fact === 'alertname'
-        ? labels['alertname']
-        : fact.startsWith('label.')
-          ? labels[fact.slice('label.'.length)]
-          : undefined,
-  });
-  expect(choice.errors).toEqual([]);
-  return choice.winner?.name ?? null;
-};
+const winnerFor = (labels: Readonly<Record<string, string>>): Promise<string | null> =>
+  winnerAmong(catalog.rules, 'shop-db', labels);
 
 type AlertRule = {
   alert: string;

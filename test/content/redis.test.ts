@@ -7,10 +7,9 @@ import { formatProblem } from '../../src/base/failure.ts';
 import { loadCatalog } from '../../src/catalog.ts';
 import type { Catalog } from '../../src/catalog.ts';
 import { loadConfig } from '../../src/config.ts';
-import { decide } from '../../src/rule/decide.ts';
 import { isApproval } from '../../src/runbook/runbook.ts';
 import type { ActionStep, Runbook } from '../../src/runbook/runbook.ts';
-import { actions, facts, root } from '../support/content.ts';
+import { actions, facts, root, winnerAmong } from '../support/content.ts';
 
 const load = async (): Promise<Catalog> => {
   const config = await loadConfig(join(root, 'docs/examples/amends.cache.yaml'));
@@ -21,20 +20,8 @@ const load = async (): Promise<Catalog> => {
 };
 const catalog = await load();
 
-const winnerFor = async (labels: Readonly<Record<string, string>>): Promise<string | null> => {
-  const choice = await decide(catalog.rules, {
-    labels,
-    component: 'cache',
-    read: (fact) =>
-      fact === 'alertname'
-        ? labels['alertname']
-        : fact.startsWith('label.')
-          ? labels[fact.slice('label.'.length)]
-          : undefined,
-  });
-  expect(choice.errors).toEqual([]);
-  return choice.winner?.name ?? null;
-};
+const winnerFor = (labels: Readonly<Record<string, string>>): Promise<string | null> =>
+  winnerAmong(catalog.rules, 'cache', labels);
 
 type AlertRule = { alert: string; for?: string; labels: Record<string, string>; annotations: Record<string, string> };
 const alertRules = (

@@ -7,9 +7,8 @@ import { parse } from 'yaml';
 import { formatProblem } from '../../src/base/failure.ts';
 import { loadCatalog } from '../../src/catalog.ts';
 import { loadConfig } from '../../src/config.ts';
-import { decide } from '../../src/rule/decide.ts';
 import { isApproval } from '../../src/runbook/runbook.ts';
-import { actions, facts, root } from '../support/content.ts';
+import { actions, facts, root, winnerAmong } from '../support/content.ts';
 
 const shipped = async () => {
   const config = await loadConfig(join(root, 'amends.yaml'));
@@ -20,19 +19,8 @@ const shipped = async () => {
 };
 const { config, catalog } = await shipped();
 
-const winnerFor = async (labels: Readonly<Record<string, string>>): Promise<string | null> => {
-  const choice = await decide(catalog.rules, {
-    labels,
-    component: 'any',
-    read: (fact) =>
-      fact === 'alertname'
-        ? labels['alertname']
-        : fact.startsWith('label.')
-          ? labels[fact.slice('label.'.length)]
-          : undefined,
-  });
-  return choice.winner?.name ?? null;
-};
+const winnerFor = (labels: Readonly<Record<string, string>>): Promise<string | null> =>
+  winnerAmong(catalog.rules, 'any', labels);
 
 type AlertRule = {
   alert: string;

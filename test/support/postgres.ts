@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { it } from '@jest/globals';
 import pg from 'pg';
+import { binaryOf, itWith } from './requires.ts';
 import { until } from './servers.ts';
 
 const VERSIONS = '/usr/lib/postgresql';
@@ -18,16 +18,8 @@ const folderOf = (name: string): string => join(VERSIONS, newest ?? 'none', 'bin
 export const pgDump = folderOf('pg_dump');
 export const pgRestore = folderOf('pg_restore');
 
-/** Jest's `it` for a test that needs the server; where it is missing, see requires.ts. */
-export const itWithPostgres = (name: string, body: () => Promise<void>, timeout?: number): void => {
-  if ([pgDump, folderOf('initdb'), folderOf('postgres')].every(existsSync)) return it(name, body, timeout);
-  const command = 'sudo apt-get install -y postgresql';
-  if (process.env['CI'] !== 'true') return it.skip(`${name} (skipped, run: ${command})`, () => undefined);
-  return it(name, () => {
-    throw new Error(`missing: PostgreSQL; run: ${command}`);
-  });
-};
-export const hasPostgres = existsSync(pgDump) && existsSync(folderOf('postgres'));
+export const itWithPostgres = itWith('postgres');
+export const hasPostgres = binaryOf('postgres') !== undefined;
 
 export type PostgresServer = {
   readonly port: number;
