@@ -14,7 +14,11 @@ const LARGEST_FILE = 256 * 1024;
 const DEEPEST_NESTING = 20;
 
 export type Position = { readonly line: number; readonly column: number };
-export type YamlText = { readonly value: Json; readonly positions: ReadonlyMap<string, Position> };
+export type YamlText = {
+  readonly value: Json;
+  /** Of what a pointer names, or of the nearest thing above it: a key for a member of a mapping, an item of a list. */
+  positionOf(at: string): Position;
+};
 export type ParsedRunbook = {
   readonly kind: string;
   readonly strategy: string;
@@ -29,7 +33,7 @@ type Name = { readonly kind: string; readonly strategy: string };
 export const parseRunbook = (file: string, text: string, name: Name): Result<ParsedRunbook> => {
   const read = readYaml(file, text);
   if (!read.ok) return read;
-  const place = (problem: Problem): Problem => placed(file, read.value.positions, problem);
+  const place = (problem: Problem): Problem => placed(file, read.value, problem);
   const problems = misfits(runbookSchema, read.value.value).map((problem) => place(problem));
   if (problems.length > 0) return refused(problems);
   return ok({ ...name, file, document: read.value.value as unknown as WrittenRunbook, place });
@@ -38,7 +42,7 @@ export const parseRunbook = (file: string, text: string, name: Name): Result<Par
 export const parseGroup = (file: string, text: string): Result<GroupDocument> => {
   const read = readYaml(file, text);
   if (!read.ok) return read;
-  const problems = misfits(groupSchema, read.value.value).map((problem) => placed(file, read.value.positions, problem));
+  const problems = misfits(groupSchema, read.value.value).map((problem) => placed(file, read.value, problem));
   return problems.length > 0 ? refused(problems) : ok(read.value.value as unknown as GroupDocument);
 };
 
@@ -103,10 +107,11 @@ export const readYaml = (file: string, text: string): Result<YamlText> => {
   }
   const syntax = syntaxProblems(document, at);
   if (syntax.length > 0) return refused(syntax.map((problem) => ({ file, ...problem })));
-  const positions = new Map<string, Position>();
   const problems: Problem[] = [];
-  const value = plain(document.contents, [], at, positions, problems);
-  return problems.length > 0 ? refused(problems.map((problem) => ({ file, ...problem }))) : ok({ value, positions });
+  const contents: Node = document.contents;
+  const value = plain(contents, [], at, problems);
+  if (problems.length > 0) return refused(problems.map((problem) => ({ file, ...problem })));
+  return ok({ value, positionOf: (pointed) => at(offsetOf(contents, pointed)) });
 };
 
 type Tokens =
@@ -122,10 +127,8 @@ const tokensOf = (text: string, lines: LineCounter): Tokens => {
   const tokens: CST.Token[] = [];
   for (const lexeme of new Lexer().lex(text)) {
     for (const token of parser.next(lexeme)) tokens.push(token);
-    const depth = parser.stack.filter(
-      (token) => token.type === 'block-map' || token.type === 'block-seq' || token.type === 'flow-collection',
-    ).length;
-    if (depth > DEEPEST_NESTING) {
+    // No stack is deeper than it is long, and most are short: the levels are counted only where it could matter.
+    if (parser.stack.length > DEEPEST_NESTING && parser.stack.filter(isLevel).length > DEEPEST_NESTING) {
       const problem = {
         code: 'too-deep',
         message: `nested more than ${DEEPEST_NESTING} levels deep`,
@@ -137,6 +140,9 @@ const tokensOf = (text: string, lines: LineCounter): Tokens => {
   for (const token of parser.end()) tokens.push(token);
   return { ok: true, value: tokens };
 };
+
+const isLevel = ({ type }: CST.Token): boolean =>
+  type === 'block-map' || type === 'block-seq' || type === 'flow-collection';
 
 const syntaxProblems = (document: Document.Parsed, at: (offset: number) => Position): readonly Problem[] => {
   const complaints: readonly YAMLError[] = [...document.errors, ...document.warnings];
@@ -165,19 +171,10 @@ const TAGGED = {
   mend: 'leave the tag out; a text that begins with ! needs quotes, for example if: "!(inputs.force)"',
 };
 
-const plain = (
-  node: unknown,
-  path: readonly string[],
-  at: (offset: number) => Position,
-  positions: Map<string, Position>,
-  problems: Problem[],
-): Json => {
-  const where = (inner: unknown): Position => at((inner as Node | null)?.range?.[0] ?? 0);
-  const place = pointer(path);
-  if (!positions.has(place)) positions.set(place, where(node));
+const plain = (node: unknown, path: readonly string[], at: (offset: number) => Position, problems: Problem[]): Json => {
   if (node === null || node === undefined) return null;
   const refuse = (problem: Problem, inner: unknown): void =>
-    void problems.push({ pointer: place, ...where(inner), ...problem });
+    void problems.push({ pointer: pointer(path), ...at((inner as Node | null)?.range?.[0] ?? 0), ...problem });
   if (isAlias(node)) {
     refuse(
       {
@@ -205,9 +202,7 @@ const plain = (
     return null;
   }
   if (isSeq(node)) {
-    return node.items.map((item, index) =>
-      plain(isPair(item) ? null : item, [...path, String(index)], at, positions, problems),
-    );
+    return node.items.map((item, index) => plain(isPair(item) ? null : item, [...path, String(index)], at, problems));
   }
   if (!isMap(node)) return null;
   const result = Object.create(null) as Record<string, Json>;
@@ -225,16 +220,34 @@ const plain = (
       );
       continue;
     }
-    positions.set(pointer([...path, key]), where(pair.key));
-    result[key] = plain(pair.value, [...path, key], at, positions, problems);
+    result[key] = plain(pair.value, [...path, key], at, problems);
   }
   return result;
 };
 
-/** Puts file, line and column to a problem that has a pointer. */
-const placed = (file: string, positions: ReadonlyMap<string, Position>, problem: Problem): Problem => {
-  let at = problem.pointer ?? '';
-  while (at !== '' && !positions.has(at)) at = at.slice(0, at.lastIndexOf('/'));
-  const position = positions.get(at);
-  return { file, ...position, ...problem };
+const offsetOf = (contents: Node, pointed: string): number => {
+  let node: unknown = contents;
+  let offset = contents.range?.[0] ?? 0;
+  for (const part of partsOf(pointed)) {
+    const pair = isMap(node) ? node.items.find(({ key }) => isScalar(key) && String(key.value) === part) : undefined;
+    const next: unknown = isSeq(node) ? node.items[Number(part)] : pair?.value;
+    const named: unknown = pair?.key ?? next;
+    if (named === undefined) break;
+    offset = (named as Node | null)?.range?.[0] ?? offset;
+    node = next;
+  }
+  return offset;
 };
+
+const partsOf = (pointed: string): readonly string[] =>
+  pointed
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+
+/** Puts file, line and column to a problem that has a pointer. */
+const placed = (file: string, text: YamlText, problem: Problem): Problem => ({
+  file,
+  ...text.positionOf(problem.pointer ?? ''),
+  ...problem,
+});
