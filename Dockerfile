@@ -12,6 +12,7 @@ COPY vendor vendor
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
+COPY scripts scripts
 RUN npm run build
 RUN npm prune --omit=dev
 
@@ -22,7 +23,7 @@ RUN groupadd --system --gid 10001 amends \
   && useradd --system --uid 10001 --gid amends --home-dir /data --shell /usr/sbin/nologin amends \
   && install --directory --owner=amends --group=amends /data
 COPY --from=build /app/node_modules node_modules
-COPY --from=build /app/dist dist
+COPY --from=build /app/bundle bundle
 COPY package.json LICENSE ./
 COPY vendor vendor
 COPY bin bin

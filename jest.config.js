@@ -15,7 +15,7 @@ export default {
     ],
   },
   reporters: ['default', '<rootDir>/scripts/test-summary.mjs'],
-  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/data/', '<rootDir>/tmp/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/bundle', '<rootDir>/data/', '<rootDir>/tmp/'],
   // Real servers and a real database: generous, yet a hung test still ends the run.
   testTimeout: 30_000,
   maxWorkers: 2,

@@ -24,7 +24,9 @@ export async function setUp() {
 }
 
 const isInstalled = () => mtime('node_modules/.package-lock.json') >= mtime('package-lock.json');
-const isBuilt = () => newest('dist') >= Math.max(newest('src'), mtime('tsconfig.build.json'));
+const isBuilt = () =>
+  Math.min(newest('dist'), newest('bundle')) >=
+  Math.max(newest('src'), mtime('tsconfig.build.json'), mtime('scripts/build.mjs'));
 const isSetUp = () => isInstalled() && isBuilt();
 
 /** Two of these at once in one checkout would each delete the packages that the other installs. */

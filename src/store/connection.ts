@@ -1,7 +1,7 @@
 // One connection to the database, with the pragmas that durability rests on set and then checked; and what becomes of
 // its errors.
 import Database from 'better-sqlite3';
-import { Kysely } from './kysely.ts';
+import { Kysely } from 'kysely';
 import type { Clock } from '../base/clock.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import type { Statements } from './driver.ts';

@@ -1,5 +1,5 @@
 // The one row that holds the switches and the latest time, and the versions of the components' histories.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { Controls } from '../port/store.ts';
 import type { Demotion, Disabled, Halt } from '../run/history.ts';
 import { prepared } from './prepared.ts';

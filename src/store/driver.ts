@@ -1,7 +1,7 @@
 // SQLite under the query layer: one connection behind a mutex, transactions that begin immediately, a wait for another
 // process' lock that never blocks the event loop, and no write outside a transaction.
 import type Database from 'better-sqlite3';
-import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from './kysely.ts';
+import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
 import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } from 'kysely';
 import type { Clock } from '../base/clock.ts';
 

@@ -1,5 +1,5 @@
 // Episodes over time: which are due for another look, and which have ended.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { EpisodeRow } from '../port/store.ts';
 import { toEpisodeRow } from './rows.ts';
 import { prepared } from './prepared.ts';

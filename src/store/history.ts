@@ -1,5 +1,5 @@
 // What admission and facts look at: the past of a component, read by index lookups only.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { HistoryQuery, Snapshot, SnapshotQuery, StormQuery } from '../port/store.ts';
 import type { Attempt, Disabled, History, Ledger } from '../run/history.ts';
 import {

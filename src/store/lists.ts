@@ -1,5 +1,5 @@
 // Lists: newest first, a page at a time, by a cursor that stays right while rows are added.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { RawBuilder } from 'kysely';
 import { canonical } from '../base/json.ts';
 import type { ListQuery, Page, Rows } from '../port/store.ts';

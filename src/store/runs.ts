@@ -1,5 +1,5 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
 import type {
   Claimed,

@@ -1,5 +1,5 @@
 // What keeps the store small and says how it is: pruning, figures, and the outbox.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
 import { toOutboxRow } from './rows.ts';
 import { prepared } from './prepared.ts';

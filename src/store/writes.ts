@@ -1,5 +1,5 @@
 // Puts each kind of Write into the open transaction.
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { Outcome, OutcomeCause, RunEvent } from '../run/events.ts';
 import type { Attempt, Halt } from '../run/history.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';

@@ -34,6 +34,14 @@ describe('Dockerfile', () => {
     expect(read('.dockerignore').split('\n')).toContain(`!${source}`);
   });
 
+  it('copies what the build runs before it builds', () => {
+    const [program = ''] = /(?<=^node )\S+/.exec(scripts['build'] ?? '') ?? [];
+    const steps = instructions.slice(0, instructions.indexOf('RUN npm run build'));
+    const copied = steps.filter((step) => step.startsWith('COPY ')).flatMap((step) => step.split(/\s+/).slice(1, -1));
+    expect(copied).toContain(program.split('/')[0]);
+    expect(copied).toEqual(expect.arrayContaining(['src', 'tsconfig.build.json', 'tsconfig.json']));
+  });
+
   it('runs on a Node that the package supports, as a user without rights', () => {
     const images = of('FROM').map((from) => /^node:(\d+)-/.exec(from)?.[1]);
     expect(images.length).toBe(2);

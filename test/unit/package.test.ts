@@ -1,7 +1,10 @@
 // What may run and what may be fetched when somebody installs amends.
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
+import { loadByName } from '../../src/port/loader.ts';
 
 type Locked = { readonly resolved?: string; readonly hasInstallScript?: boolean; readonly link?: boolean };
 type Manifest = {
@@ -43,5 +46,32 @@ describe('what an installation brings', () => {
     // An override does not travel with a published package; what is bundled does.
     expect(manifest.bundleDependencies).toEqual(['json-rules-engine', 'jsonpath-plus']);
     expect(() => JSONPath({ path: '$', json: {} })).toThrow('jsonpath is not available in amends rules');
+  });
+
+  it('C1: what is packed for bin/amends has the stub in it, and no evaluator of paths', () => {
+    const folder = new URL('../../bundle/', import.meta.url);
+    const packed = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => readFileSync(new URL(name, folder), 'utf8'));
+    expect(packed.filter((text) => text.includes('jsonpath is not available in amends rules'))).toHaveLength(1);
+    expect(packed.filter((text) => /SafeEval|jsep/.test(text))).toEqual([]);
+  });
+
+  it('packs every action, fact and notifier under the name that its file gives it', async () => {
+    const folders = { actions: true, facts: false, notifiers: false };
+    const addressOf = (folder: string): string => new URL(`../../bundle/${folder}/index.js`, import.meta.url).href;
+    const program = `for (const address of ${JSON.stringify(Object.keys(folders).map(addressOf))})
+      console.log(JSON.stringify(Object.keys((await import(address)).default)));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]);
+    const packed = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as string[]).toSorted());
+    const found = [];
+    for (const [folder, nested] of Object.entries(folders)) {
+      const parts = await loadByName(new URL(`../../src/${folder}/`, import.meta.url), nested);
+      found.push([...parts.keys()].toSorted());
+    }
+    expect(packed).toEqual(found);
   });
 });
