@@ -1,6 +1,8 @@
 // The one checker: reads the database file and the ledger that the targets wrote, never the engine's memory, and names
 // the invariant that is broken (I1 to I14, as far as these two can tell).
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { canonical, sha256 } from '../src/base/json.ts';
 import { isApproval } from '../src/runbook/runbook.ts';
@@ -91,10 +93,30 @@ type Known = {
   readonly escalations: ReadonlySet<string>;
 };
 
+/** The rows that have left the table for archives, as their files have them. */
+const archivedIn = (file: string, upTo: number): readonly Audit[] => {
+  const folder = join(dirname(file), 'audit');
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).filter((name) => /\.ndjson(\.gz)?$/.test(name));
+  const rows = names.toSorted().flatMap((name) => {
+    const bytes = readFileSync(join(folder, name));
+    const lines = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString().trimEnd().split('\n');
+    return lines.map((line) => {
+      const row = JSON.parse(line) as Audit & { readonly detail: unknown };
+      return { ...row, detail: typeof row.detail === 'string' ? row.detail : canonical(row.detail) };
+    });
+  });
+  // One that was not sealed before a crash has rows that are still in the table.
+  return rows.filter(({ seq }) => seq <= upTo);
+};
+
 const read = (file: string): Known => {
   const database = new Database(file, { readonly: true });
   try {
     const all = <T>(text: string): readonly T[] => database.prepare<[], T>(text).all();
+    const [{ sealed } = { sealed: 0 }] = all<{ sealed: number }>(
+      'select coalesce(max(last_seq), 0) as sealed from audit_seals',
+    );
     const runs = all<Run>('select * from runs order by created_at, id');
     const events = new Map<string, StoredEvent[]>(runs.map((run) => [run.id, []]));
     const rows = all<{ run_id: string; seq: number; at: number; event: string }>(
@@ -108,7 +130,7 @@ const read = (file: string): Known => {
       events,
       attempts: all('select * from attempts order by at, id'),
       decisions: all('select id, origin, reason, caller, alert_id, episode_id, run_id, record from decisions'),
-      audit: all('select * from audit order by seq'),
+      audit: [...archivedIn(file, sealed), ...all<Audit>(`select * from audit where seq > ${sealed} order by seq`)],
       alerts: all('select id, delivery_id, entry_index, decided from alerts'),
       deliveries: new Map(
         all<{ id: string; body: Buffer }>('select id, body from deliveries').map(({ id, body }) => [id, body]),

@@ -1,6 +1,7 @@
 // What time does by itself: questions are brought up again and expire, verified runs settle, quiet episodes close, old
 // records go.
 import type { SettlingRun } from '../port/store.ts';
+import { archiveSlice } from './archive.ts';
 import { closeWhatIsOver } from './causes.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
@@ -14,6 +15,8 @@ const EVERY_MS = 5_000;
 /** A source that does not answer is asked in vain for its whole time. */
 const CAUSES_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
+const ARCHIVE_EVERY_MS = 3_600_000;
+const FIRST_ARCHIVE_MS = 300_000;
 const PRUNE_ROWS = 1_000;
 const DAY_MS = 86_400_000;
 /** Of one target; an episode each for alerts that differ in more than their pods. */
@@ -24,6 +27,8 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
   const updates = createUpdates(context);
   let prunedAt = Number.NEGATIVE_INFINITY;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  // A start has enough to do.
+  let archivedAt = clock.monotonic() - ARCHIVE_EVERY_MS + FIRST_ARCHIVE_MS;
 
   const tick = async (): Promise<void> => {
     // To tell people is no act: a halt does not keep it from them.
@@ -34,6 +39,7 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     await sweep();
     await closeCauses();
     await prune();
+    await archive();
   };
 
   /** At the end of its time a verified run's alert must be quiet, under whatever other labels it may have come back. */
@@ -83,6 +89,12 @@ export const createJanitor = (context: EngineContext): Loop & { tick(): Promise<
     if (clock.monotonic() - prunedAt < PRUNE_EVERY_MS) return;
     const before = clock.now() - context.loaded().config.journalRetentionDays * DAY_MS;
     if ((await store.prune(before, PRUNE_ROWS)) < PRUNE_ROWS) prunedAt = clock.monotonic();
+  };
+
+  /** A slice a tick as long as there is one: a day's rows are some seconds' work, and nothing waits for it. */
+  const archive = async (): Promise<void> => {
+    if (clock.monotonic() - archivedAt < ARCHIVE_EVERY_MS) return;
+    if (!(await archiveSlice(context))) archivedAt = clock.monotonic();
   };
 
   return { ...createLoop({ name: 'janitor', clock, everyMs: EVERY_MS, log: context.log, tick }), tick };

@@ -361,7 +361,18 @@ export type StoreFigures = {
   readonly openEpisodes: number;
   readonly inboxOpen: number;
   readonly bytes: number;
+  /** When the oldest delivery that is kept came in; null: none is. */
+  readonly oldestDeliveryAt: number | null;
+  /** Of the audit, what stands in archive files. */
+  readonly archived: { readonly files: number; readonly rows: number; readonly bytes: number };
 };
+
+/** What one call did: a file was written and sealed, some of its rows left the table, nothing was due, or a row or a file is not as it was written. */
+export type ArchiveSlice =
+  | { readonly did: 'nothing' }
+  | { readonly did: 'sealed'; readonly file: string; readonly first: number; readonly last: number }
+  | { readonly did: 'removed'; readonly rows: number }
+  | { readonly did: 'refused'; readonly problem: string };
 
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
@@ -453,8 +464,10 @@ export type Store = {
     result: { readonly sent: true } | { readonly sent: false; readonly error: string; readonly nextAt: number | null },
   ): Promise<void>;
   figures(): Promise<StoreFigures>;
-  /** Deletes deliveries, alerts and decisions older than `before`; never what an open episode or a run needs. */
+  /** Deletes deliveries, alerts, decisions, messages, closed entries and incidents older than `before`; never what is open, nor what a run needs. */
   prune(before: number, limit: number): Promise<number>;
+  /** One slice of moving rows of the audit from before `before` into archive files; call it until it has nothing to do. */
+  archiveAudit(given: { readonly before: number; readonly compress: boolean }, now: number): Promise<ArchiveSlice>;
   close(): Promise<void>;
 };
 

@@ -7,13 +7,10 @@ import type { Write } from '../run/writes.ts';
 import { prepared } from './prepared.ts';
 import type { Queries, Row } from './tables.ts';
 
-/** What stands before the first row. */
-const GENESIS = '0'.repeat(64);
-
 export type AuditHead = { readonly seq: number; readonly hash: string };
-export type AuditVerdict =
-  | { readonly ok: true; readonly rows: number; readonly head: AuditHead }
-  | { readonly ok: false; readonly seq: number; readonly problem: string };
+
+/** What stands before the first row. */
+export const BEGINNING: AuditHead = { seq: 0, hash: '0'.repeat(64) };
 
 /** `detail` enters as the text that is stored, not as what it means: another spelling is another row. */
 export const auditHash = (row: Omit<Row<'audit'>, 'hash'>): string =>
@@ -25,16 +22,17 @@ const lastRow = prepared((queries) =>
 const newRow = prepared((queries, given: Row<'audit'>) => queries.insertInto('audit').values(given));
 
 export const auditHead = async (queries: Queries): Promise<AuditHead> =>
-  (await lastRow.first(queries, {})) ?? { seq: 0, hash: GENESIS };
+  (await lastRow.first(queries, {})) ?? BEGINNING;
 
 /** Lone surrogates come back from the database as U+FFFD: the hash has to cover what comes back. */
 const storable = (text: string): string => Buffer.from(text).toString();
 
+/** Answers the row's place. */
 export const appendAudit = async (
   queries: Queries,
   write: Extract<Write, { type: 'audit' }>,
   now: number,
-): Promise<void> => {
+): Promise<number> => {
   const last = await auditHead(queries);
   const row = {
     seq: last.seq + 1,
@@ -46,43 +44,30 @@ export const appendAudit = async (
     prev: last.hash,
   };
   await newRow.run(queries, { ...row, hash: auditHash(row) });
+  return row.seq;
 };
 
 export const toAuditRow = (row: Row<'audit'>): AuditRow => ({ ...row, detail: JSON.parse(row.detail) as JsonObject });
 
 /** What is wrong with the next row, or null; `before` is the row it has to follow. */
-const problemOf = (row: Row<'audit'>, before: AuditHead): string | null => {
+export const problemOf = (row: Row<'audit'>, before: AuditHead): string | null => {
   if (row.seq !== before.seq + 1) return `row ${before.seq + 1} is missing`;
   if (row.prev !== before.hash) return `row ${row.seq} does not follow row ${before.seq}`;
   return auditHash(row) === row.hash ? null : `row ${row.seq} was changed`;
 };
 
-const PAGE = 1_000;
+const PAGE = 500;
 
-/** Row by row; `noted` is a head that was seen before (in the log or a metric), which the chain must still contain. */
-export const verifyAudit = async (queries: Queries, noted: AuditHead | null = null): Promise<AuditVerdict> => {
-  let head: AuditHead = { seq: 0, hash: GENESIS };
-  let lowest = Number.MIN_SAFE_INTEGER;
+/** The rows of the table behind `after`, oldest first; the event loop gets a turn between pages. */
+export async function* auditRows(queries: Queries, after: number): AsyncGenerator<Row<'audit'>> {
+  let last = after;
   for (;;) {
-    const page = await queries
-      .selectFrom('audit')
-      .selectAll()
-      .where('seq', '>=', lowest)
-      .orderBy('seq')
-      .limit(PAGE)
-      .execute();
-    for (const row of page) {
-      const problem = problemOf(row, head);
-      if (problem !== null) return { ok: false, seq: head.seq + 1, problem };
-      head = { seq: row.seq, hash: row.hash };
-      if (noted?.seq === row.seq && noted.hash !== row.hash)
-        return { ok: false, seq: row.seq, problem: `row ${row.seq} is not the one that was noted` };
-    }
-    if (page.length < PAGE) break;
-    lowest = head.seq + 1;
+    const select = queries.selectFrom('audit').selectAll().where('seq', '>', last).orderBy('seq').limit(PAGE);
+    const page = await select.execute();
+    yield* page;
+    const end = page.at(-1);
+    if (end === undefined || page.length < PAGE) return;
+    last = end.seq;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  if (noted !== null && noted.seq > head.seq)
-    return { ok: false, seq: head.seq + 1, problem: `rows ${head.seq + 1} to ${noted.seq} were cut off` };
-  return { ok: true, rows: head.seq, head };
-};
+}

@@ -6,8 +6,12 @@ import type { Ids } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import type { Store } from '../port/store.ts';
-import type { AuditHead, AuditVerdict } from './audit.ts';
-import { appendAudit, auditHead, verifyAudit } from './audit.ts';
+import type { AuditHead } from './audit.ts';
+import { appendAudit, auditHead } from './audit.ts';
+import { archiveFolder } from './audit-archive.ts';
+import { createSealing } from './audit-sealing.ts';
+import { verifyAudit } from './audit-verify.ts';
+import type { AuditVerdict, NotedHead } from './audit-verify.ts';
 import type { Connection } from './connection.ts';
 import { asPortError, isFatal, openConnection, sqliteCode } from './connection.ts';
 import { advanceNow, effectiveNow, readControls } from './controls.ts';
@@ -57,7 +61,7 @@ export type SqliteOptions = {
 export type SqliteStore = Store & {
   /** To be told to the outside regularly: only against a noted head does a cut tail show. */
   auditHead(): Promise<AuditHead>;
-  verifyAudit(noted?: AuditHead): Promise<AuditVerdict>;
+  verifyAudit(noted?: NotedHead): Promise<AuditVerdict>;
 };
 
 /** The longest window that attempts are counted in by default. */
@@ -173,6 +177,7 @@ const createStore = (
   release: () => void,
 ): SqliteStore => {
   const { reading, readingAtOnce, writing, close } = createGates(options, writer, reader);
+  const sealing = createSealing({ storage: options.folder, reading, writing });
   return {
     receive: async (deliveries) =>
       deliveries.length === 0 ? [] : writing(() => receiveAll(writer.statements, options.ids, deliveries)),
@@ -265,7 +270,11 @@ const createStore = (
     figures: () => reading((queries) => readFigures(queries, bytesOf(paths))),
     prune: (before, limit) => writing((queries) => prune(queries, before, limit)),
     auditHead: () => reading(auditHead),
-    verifyAudit: (noted) => reading((queries) => verifyAudit(queries, noted ?? null)),
+    archiveAudit: (given, now) => sealing.archive(given, now),
+    verifyAudit: (noted) =>
+      readingAtOnce((queries) =>
+        verifyAudit(queries, { archives: archiveFolder(options.folder), ...(noted === undefined ? {} : { noted }) }),
+      ),
     async close() {
       await close();
       release();

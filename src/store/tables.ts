@@ -195,6 +195,17 @@ export type Tables = {
     prev: string;
     hash: string;
   };
+  /** One for each archive file; `seal_seq` is the row of the audit that says the same. */
+  audit_seals: {
+    last_seq: number;
+    first_seq: number;
+    last_hash: string;
+    file: string;
+    /** SHA-256 of the file as it lies on the disk, `sha256:<hex>`. */
+    digest: string;
+    bytes: number;
+    seal_seq: number;
+  };
 };
 
 export type Queries = Kysely<Tables>;

@@ -11,7 +11,11 @@ const neededByRun = (decision: string) =>
 const episodeIsOpen = (episode: string) =>
   sql`exists (select 1 from episodes where episodes.id = ${sql.ref(episode)} and episodes.state <> 'closed')`;
 
-/** Within an open transaction. Alerts go with their decisions, then decisions without an alert, then emptied deliveries. */
+/**
+ * Within an open transaction. Alerts go with their decisions, then decisions without an alert, then emptied deliveries;
+ * then messages that were sent or given up, what humans closed and no run explains, and incidents that nothing tells of
+ * any more. Runs stay, with their events, attempts and incidents: promotions, breakers and post-mortems are made of them.
+ */
 export const prune = async (queries: Queries, before: number, limit: number): Promise<number> => {
   const alerts = await sql<{ id: string }>`
     select id from alerts
@@ -42,23 +46,51 @@ export const prune = async (queries: Queries, before: number, limit: number): Pr
       order by at limit ${limit})`,
     queries,
   );
+  for (const statement of OVER) deleted += await removed(statement(before, limit), queries);
   return deleted;
 };
+
+const OVER = [
+  (before: number, limit: number) => sql`delete from outbox where id in (
+    select id from outbox where at < ${before} and status <> 'pending' order by at, id limit ${limit})`,
+  (before: number, limit: number) => sql`delete from inbox where id in (
+    select id from inbox where status = 'closed' and at < ${before} and closed_at < ${before} and run_id is null
+    order by at, id limit ${limit})`,
+  (before: number, limit: number) => sql`delete from episodes where id in (
+    select id from episodes
+    where opened_at < ${before} and state = 'closed' and had_run = 0
+      and not exists (select 1 from alerts where alerts.episode_id = episodes.id)
+      and not exists (select 1 from decisions where decisions.episode_id = episodes.id)
+      and not exists (select 1 from attempts where attempts.episode_id = episodes.id)
+      and not exists (select 1 from runs where runs.episode_id = episodes.id)
+      and not exists (select 1 from inbox where status = 'open' and inbox.episode_id = episodes.id)
+    order by opened_at, id limit ${limit})`,
+];
 
 const removed = async (statement: ReturnType<typeof sql>, queries: Queries): Promise<number> =>
   Number((await statement.execute(queries)).numAffectedRows ?? 0n);
 
 export const readFigures = async (queries: Queries, bytes: number): Promise<StoreFigures> => {
-  const { rows } = await sql<Omit<StoreFigures, 'bytes'>>`select
+  type Figures = Omit<StoreFigures, 'bytes' | 'archived'> & {
+    readonly archives: number;
+    readonly archivedRows: number;
+    readonly archivedBytes: number;
+  };
+  const { rows } = await sql<Figures>`select
     (select count(*) from alerts where decided = 0) as "undecided",
     (select at from alerts where decided = 0 order by seq limit 1) as "oldestUndecidedAt",
     (select count(*) from outbox where status = 'pending') as "outboxDepth",
     (select count(*) from runs where state <> 'done' and state = 'awaiting_approval') as "approvalsWaiting",
     (select count(*) from episodes where state <> 'closed') as "openEpisodes",
-    (select count(*) from inbox where status = 'open') as "inboxOpen"`.execute(queries);
+    (select count(*) from inbox where status = 'open') as "inboxOpen",
+    (select min(at) from deliveries) as "oldestDeliveryAt",
+    (select count(*) from audit_seals) as "archives",
+    (select coalesce(max(last_seq), 0) from audit_seals) as "archivedRows",
+    (select coalesce(sum(bytes), 0) from audit_seals) as "archivedBytes"`.execute(queries);
   const [figures] = rows;
   if (figures === undefined) throw new Error('a query of figures answers one row');
-  return { ...figures, bytes };
+  const { archives: files, archivedRows, archivedBytes, ...said } = figures;
+  return { ...said, bytes, archived: { files, rows: archivedRows, bytes: archivedBytes } };
 };
 
 const due = prepared((queries, given: { now: number; limit: number }) =>

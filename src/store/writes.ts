@@ -74,7 +74,8 @@ const applyWrite = async (queries: Queries, write: Write, now: number): Promise<
       await queries.updateTable('controls').set({ clock_suspect_until: write.until }).where('id', '=', 1).execute();
       return;
     case 'audit':
-      return appendAudit(queries, write, now);
+      await appendAudit(queries, write, now);
+      return;
   }
 };
 

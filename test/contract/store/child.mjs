@@ -1,9 +1,11 @@
 // A process of its own for the tests of the store: it races, is killed, holds a lock. Told what to do by its arguments,
 // it tells how far it is by messages; it runs what was built (dist).
 import Database from 'better-sqlite3';
+import { promises } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { systemClock } from '../../../dist/base/clock.js';
 import { createIds } from '../../../dist/base/ids.js';
-import { migrate } from '../../../dist/store/migrate.js';
+import { MIGRATIONS, migrate } from '../../../dist/store/migrate.js';
 import { openSqliteStore } from '../../../dist/store/sqlite.js';
 
 const [act, folder, ...rest] = process.argv.slice(2);
@@ -118,6 +120,42 @@ const tellTurns = () => {
   setImmediate(next);
 };
 
+const dieAt = (k) => {
+  let moments = 0;
+  const moment = (name) => {
+    moments += 1;
+    if (moments !== k) return;
+    // The message has to be out before the end.
+    process.send?.({ died: name });
+    process.kill(process.pid, 'SIGKILL');
+  };
+  for (const name of ['mkdir', 'open', 'rename', 'rm', 'readFile']) {
+    const original = promises[name];
+    promises[name] = async (...given) => {
+      moment(name);
+      const result = await original(...given);
+      if (name !== 'open') return result;
+      for (const method of ['writeFile', 'sync', 'close']) {
+        const own = result[method].bind(result);
+        result[method] = async (...args) => {
+          moment(`handle.${method}`);
+          return own(...args);
+        };
+      }
+      return result;
+    };
+  }
+  syncBuiltinESMExports();
+  const exec = Reflect.get(Database.prototype, 'exec');
+  Database.prototype.exec = function (text) {
+    if (text !== 'commit') return exec.call(this, text);
+    moment('before commit');
+    const result = exec.call(this, text);
+    moment('after commit');
+    return result;
+  };
+};
+
 const acts = {
   async race() {
     const [count, max] = rest.map(Number);
@@ -166,6 +204,16 @@ const acts = {
       }
     }
   },
+  /** Archives what is from before the given time, and dies at the k-th moment: before a call of the file system, before a commit or after one. */
+  async archive() {
+    const [before, k] = rest.map(Number);
+    const store = await open(true);
+    dieAt(k);
+    while ((await store.archiveAudit({ before, compress: true }, Date.now())).did !== 'nothing');
+    tell({ finished: true });
+    await store.close();
+    process.disconnect();
+  },
   async own() {
     await open(true);
     tell({ open: true });
@@ -192,10 +240,8 @@ const acts = {
       'alter table more add column name text',
       "update more set name = 'x'",
     ];
-    const migration = { version: 2, sqlite: statements.toSpliced(at, 0, 'select die()') };
-    migrate(database, `${folder}/amends.db`, 0, [{ version: 1, sqlite: [] }, migration], () =>
-      tell({ finished: true }),
-    );
+    const migration = { version: MIGRATIONS.length + 1, sqlite: statements.toSpliced(at, 0, 'select die()') };
+    migrate(database, `${folder}/amends.db`, 0, [...MIGRATIONS, migration], () => tell({ finished: true }));
   },
 };
 

@@ -1,6 +1,7 @@
 // What episodes promise over time: looked at again when due, quiet and closed in their time, and kept while needed.
 import { describe, expect, it } from '@jest/globals';
 import type { Store } from '../../../src/port/store.ts';
+import type { Write } from '../../../src/run/writes.ts';
 import {
   DAY,
   HOLD,
@@ -136,8 +137,11 @@ const episodes = (openStore: OpenStore): void => {
       await open(store, { name: 'undecided', key: null });
       await store.decide([requestOf({ reason: 'busy', at: START })], START, admitAlways);
       expect(await store.prune(START, 100)).toBe(0);
-      expect(await store.prune(START + MINUTE, 100)).toBe(10);
+      expect(await store.prune(START + MINUTE, 100)).toBe(11);
       expect(await store.prune(START + MINUTE, 100)).toBe(0);
+      expect(
+        (await store.list('episodes', everything)).items.map(({ labels }) => String(labels['alertname'])).toSorted(),
+      ).toEqual(['open', 'ran']);
       expect((await store.list('alerts', everything)).items.length).toBe(3);
       expect((await store.list('decisions', everything)).items.map((decision) => decision.reason).toSorted()).toEqual([
         'admitted',
@@ -147,6 +151,48 @@ const episodes = (openStore: OpenStore): void => {
       const decision = await store.decision(run?.decisionId ?? '');
       expect(await store.delivery(decision?.deliveryId ?? '')).not.toBeNull();
       expect((await store.figures()).undecided).toBe(1);
+    });
+
+    it('takes messages that were sent, entries that were closed and no run explains; nothing that waits', async () => {
+      const store = await openStore(heldClock());
+      const runId = await givenRun(store);
+      const entry = (id: string, of: string | null): Write => ({
+        type: 'inbox.open',
+        id,
+        kind: 'note',
+        dedup: null,
+        severity: null,
+        component: null,
+        target: null,
+        runId: of,
+        episodeId: null,
+        title: id,
+        body: {},
+      });
+      const message = (id: string): Write =>
+        ({ ...entry(id, null), type: 'notify', topic: 't', receiver: null, body: '' }) as Write;
+      const close = (id: string): Write => ({ type: 'inbox.close', id, by: 'ann', comment: '' });
+      await store.write(
+        [
+          ...['sent', 'dead', 'pending'].map(message),
+          entry('open', null),
+          entry('closed', null),
+          entry('of a run', runId),
+          ...['closed', 'of a run'].map(close),
+        ],
+        START,
+      );
+      await store.outboxDone('sent', START, { sent: true });
+      await store.outboxDone('dead', START, { sent: false, error: 'no', nextAt: null });
+      expect((await store.figures()).oldestDeliveryAt).toBeNull();
+      expect(await store.prune(START, 100)).toBe(0);
+      expect(await store.prune(START + MINUTE, 100)).toBe(3);
+      expect((await store.list('outbox', everything)).items.map(({ id }) => id)).toEqual(['pending']);
+      expect((await store.list('inbox', everything)).items.map(({ id }) => id).toSorted()).toEqual([
+        'of a run',
+        'open',
+      ]);
+      expect((await store.activeRuns()).map(({ id }) => id)).toEqual([runId]);
     });
 
     it('stops at its limit and goes on with the next call', async () => {

@@ -1,14 +1,18 @@
 // Processes that race for one file, and processes that are killed while they write to it.
 import { describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.ts';
+import { openAuditFile } from '../../../src/store/audit-file.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import { startChild } from './children.ts';
-import { everything, ids, newFolder, silentLog } from './given.ts';
+import { DAY, START, everything, ids, newFolder, silentLog } from './given.ts';
 
 const open = (folder: string) =>
   openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
+
+const halted = () => ({ type: 'audit', actor: 'ann', action: 'halt', subject: 'all', detail: {} }) as const;
 
 const rows = (folder: string, query: string): unknown[] => {
   const database = new Database(join(folder, 'amends.db'), { readonly: true });
@@ -40,6 +44,54 @@ describe('processes on one file', () => {
 });
 
 describe('kill -9', () => {
+  it('R22 I8: while archiving: at every moment each row of the audit is in a file, in the table, or in both', async () => {
+    const today = Math.floor(START / DAY) * DAY;
+    const died: unknown[] = [];
+    for (let k = 1; ; k += 1) {
+      const folder = newFolder();
+      const given = await open(folder);
+      // Two transactions take the rows of the first day out of the table.
+      await given.write(Array.from({ length: 1_001 }, halted), today - 2 * DAY);
+      await given.write([halted(), halted()], today - DAY);
+      await given.write([halted()], today);
+      await given.close();
+      const child = startChild(['archive', folder, today, k]);
+      const { signal } = await child.ended;
+      const file = openAuditFile(folder, systemClock);
+      expect([k, await file.verify({})]).toMatchObject([k, { ok: true, unchecked: 0 }]);
+      file.close();
+      const store = await open(folder);
+      while ((await store.archiveAudit({ before: today, compress: true }, START)).did !== 'nothing');
+      expect([k, await store.verifyAudit()]).toMatchObject([k, { ok: true, rows: 1_006, archives: 2 }]);
+      await store.close();
+      const again = openAuditFile(folder, systemClock);
+      const seen: number[] = [];
+      for await (const { seq } of again.rows()) seen.push(seq);
+      again.close();
+      expect(seen).toEqual(Array.from({ length: 1_006 }, (_, index) => index + 1));
+      expect(rows(folder, 'select seq from audit order by seq')).toEqual([1_004, 1_005, 1_006]);
+      expect(readdirSync(join(folder, 'audit')).toSorted()).toEqual(
+        rows(folder, 'select file from audit_seals order by 1'),
+      );
+      if (signal === null) break;
+      died.push(...child.told.flatMap((told) => told['died'] ?? []));
+    }
+    expect(died.filter((moment) => moment === 'before commit')).toHaveLength(5);
+    expect(new Set(died)).toEqual(
+      new Set([
+        'mkdir',
+        'open',
+        'handle.writeFile',
+        'handle.sync',
+        'handle.close',
+        'readFile',
+        'rename',
+        'before commit',
+        'after commit',
+      ]),
+    );
+  }, 240_000);
+
   it('while receiving: what was acknowledged is there, and every delivery is whole or absent (F1, I9)', async () => {
     const folder = newFolder();
     const acknowledged: unknown[] = [];

@@ -5,6 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../../../src/base/json.ts';
+import { MIGRATIONS, migrate } from '../../../src/store/migrate.ts';
+import { auditHash } from '../../../src/store/audit.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import type { SqliteOptions } from '../../../src/store/sqlite.ts';
 import { startChild } from './children.ts';
@@ -153,6 +155,40 @@ describe('a start', () => {
     expect(hashes(folder)).toEqual(before);
   });
 
+  it.each(MIGRATIONS.slice(0, -1).map(({ version }) => version))(
+    'opens a database of schema %i, with all that is in it, and keeps a copy (F24)',
+    async (version) => {
+      const folder = newFolder();
+      const file = join(folder, 'amends.db');
+      const old = new Database(file);
+      old.pragma('journal_mode = wal');
+      migrate(old, file, START, MIGRATIONS.slice(0, version));
+      const row = {
+        seq: 1,
+        at: START,
+        actor: 'ann',
+        action: 'halt',
+        subject: 'all',
+        detail: '{}',
+        prev: '0'.repeat(64),
+      };
+      old
+        .prepare('insert into audit values (@seq, @at, @actor, @action, @subject, @detail, @prev, @hash)')
+        .run({ ...row, hash: auditHash(row) });
+      old
+        .prepare(
+          `insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields) values ('d', 1, 's', x'7b7d', 0, 0, 0)`,
+        )
+        .run();
+      old.close();
+      const store = await open(folder);
+      expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 1, archives: 0 });
+      expect(await store.delivery('d')).toMatchObject({ id: 'd', source: 's' });
+      await store.close();
+      expect(existsSync(`${file}.before-schema-${version + 1}`)).toBe(true);
+    },
+  );
+
   it('finds the old schema or the new one, whichever statement of an upgrade it was killed at (F24)', async () => {
     for (let statement = 0; statement <= 4; statement += 1) {
       const folder = await usedFolder();
@@ -160,10 +196,10 @@ describe('a start', () => {
       expect(await child.ended).toMatchObject({ signal: 'SIGKILL' });
       expect(child.told).toEqual([]);
       const database = new Database(join(folder, 'amends.db'));
-      expect(database.prepare('select max(version) from schema_version').pluck().get()).toBe(1);
+      expect(database.prepare('select max(version) from schema_version').pluck().get()).toBe(MIGRATIONS.length);
       expect(database.prepare(`select count(*) from sqlite_master where name = 'more'`).pluck().get()).toBe(0);
       database.close();
-      const copy = new Database(join(folder, 'amends.db.before-schema-2'), { readonly: true });
+      const copy = new Database(join(folder, `amends.db.before-schema-${MIGRATIONS.length + 1}`), { readonly: true });
       expect(copy.pragma('integrity_check', { simple: true })).toBe('ok');
       expect(copy.prepare('select count(*) from alerts').pluck().get()).toBe(300);
       copy.close();

@@ -16,6 +16,8 @@ const nothing: Collected = {
     openEpisodes: 0,
     inboxOpen: 0,
     bytes: 4_096,
+    oldestDeliveryAt: 1_700_000_000_000,
+    archived: { files: 2, rows: 9_000, bytes: 1_500_000 },
   },
   halted: false,
   degraded: [],
