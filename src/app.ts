@@ -183,6 +183,15 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   const figures = { store: opened, clock, halt, loaded: () => loaded };
   const version = readVersion();
   const metrics = createMetrics({ registry: new Registry(), clock, version, collect: createCollector(figures) });
+  const auditHead = createAuditHead({
+    clock,
+    log,
+    ids,
+    store: opened,
+    head: () => store.auditHead(),
+    show: (head) => metrics.auditHead(head),
+    receiver: () => loaded.config.auditHeadReceiver,
+  });
   const context: EngineContext = {
     ...parts,
     store: opened,
@@ -197,11 +206,11 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     halt,
     emergency,
     storeHealth: health,
+    auditHead: () => auditHead.last(),
     owner,
     loaded: () => loaded,
   };
   const engine = createEngine(context);
-  const auditHead = createAuditHead({ clock, log, head: () => store.auditHead() });
   let working = false;
 
   const reload = async (): Promise<Result<Loaded>> => {

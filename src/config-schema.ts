@@ -261,7 +261,11 @@ export const configSchema = z.strictObject({
     })
     .optional(),
   audit: z
-    .strictObject({ retention_days: whole(1, 36_500).optional(), compression_enabled: z.boolean().optional() })
+    .strictObject({
+      retention_days: whole(1, 36_500).optional(),
+      compression_enabled: z.boolean().optional(),
+      head_receiver: text().optional(),
+    })
     .optional(),
   journal: z.strictObject({ retention_days: whole(1, 36_500).optional() }).optional(),
   ignore_labels: z.array(text(256)).max(64).optional(),

@@ -77,6 +77,8 @@ export type Config = {
   readonly ignoreLabels: ReadonlySet<string>;
   readonly auditRetentionDays: number;
   readonly auditCompression: boolean;
+  /** Who is told once a day where the audit ends; null: nobody beside the log, the metric and whoever is told of anything. */
+  readonly auditHeadReceiver: string | null;
   readonly journalRetentionDays: number;
   /** All texts that made it, for the journal. */
   readonly text: string;
@@ -304,6 +306,9 @@ const unknownNames = (source: Source, shape: ConfigShape, components: ReadonlyMa
         unknownName(source, ['notify', 'routes', index, 'receiver'], 'receiver', route.receiver, receivers),
       );
   }
+  const told = shape.audit?.head_receiver;
+  if (told !== undefined && !receivers.includes(told))
+    problems.push(unknownName(source, ['audit', 'head_receiver'], 'receiver', told, receivers));
   for (const [mode, { notify = [] }] of Object.entries(shape.degraded_modes ?? {})) {
     for (const [index, name] of notify.entries()) {
       if (!receivers.includes(name))
@@ -386,6 +391,7 @@ const assemble = (
   ignoreLabels: new Set(shape.ignore_labels ?? DEFAULT_IGNORED_LABELS),
   auditRetentionDays: shape.audit?.retention_days ?? 30,
   auditCompression: shape.audit?.compression_enabled ?? true,
+  auditHeadReceiver: shape.audit?.head_receiver ?? null,
   journalRetentionDays: shape.journal?.retention_days ?? 30,
   text: texts.map(({ file: from, text }) => `# ${from}\n${text}`).join('\n---\n'),
 });

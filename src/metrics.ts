@@ -11,6 +11,8 @@ import { ORIGINS, REASONS } from './run/reasons.ts';
 /** A scrape of 2,000 series takes about 17 ms of the thread that answers. */
 const MOST_SERIES = 2_000;
 const OTHER = 'other';
+/** Enough that nobody finds another chain that ends so. */
+const HEAD_DIGITS = 16;
 const RECOVERY_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900];
 const STEP_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const SECONDS = 1_000;
@@ -47,6 +49,8 @@ export type Metrics = {
   /** Makes the series of what is loaded, at zero, so that the first failure is an increase. Again after a reload. */
   initialise(vocabulary: Vocabulary): void;
   reloaded(successful: boolean): void;
+  /** Where the chain of the audit ends: how many rows it has, and the hash of the last. */
+  auditHead(head: { readonly seq: number; readonly hash: string }): void;
   /** `route` is the pattern of a known route, or `other`. */
   request(route: string, status: number): void;
   /** The text of a scrape. What cannot be collected is left as it was, and `amends_store_up` says so. */
@@ -78,6 +82,12 @@ export const createMetrics = (options: MetricsOptions): Metrics => {
     reloaded(successful) {
       families.reloadSuccessful.set({}, successful ? 1 : 0);
       if (successful) families.reloadAt.set({}, clock.now() / SECONDS);
+    },
+    auditHead({ seq, hash }) {
+      // One series: the one before it goes, so that a hash that moves every minute does not make more of them.
+      families.auditHead.reset();
+      families.auditHead.set({ head: hash.slice(0, HEAD_DIGITS) }, 1);
+      families.auditRows.set({}, seq);
     },
     request: (route, status) => families.requests.inc({ route, status: `${Math.floor(status / 100)}xx` }),
     async text() {
@@ -216,6 +226,20 @@ const createFamilies = (registry: Registry) => {
       'When the oldest undecided alert was received; 0 without one.',
     ),
     storeBytes: gauge('amends_store_size_bytes', 'Size of the store.'),
+    oldestDelivery: gauge(
+      'amends_journal_oldest_timestamp_seconds',
+      'When the oldest delivery that is kept was received; 0 without one.',
+    ),
+    auditHead: new Gauge({
+      name: 'amends_audit_head_info',
+      help: 'The beginning of the hash of the last row of the audit, looked at every minute.',
+      labelNames: ['head'],
+      registers,
+    }),
+    auditRows: gauge('amends_audit_rows', 'Rows of the audit, archives included, as of the same look.'),
+    archivedRows: gauge('amends_audit_archived_rows', 'Rows of the audit that are in archives.'),
+    archivedFiles: gauge('amends_audit_archives', 'Archives of the audit.'),
+    archivedBytes: gauge('amends_audit_archive_size_bytes', 'Size of all archives of the audit as they were written.'),
     storeUp: gauge('amends_store_up', 'Whether the store answered the last scrape.'),
     probeSuccess: gauge('amends_probe_success', 'Whether the last run of the probe found everything well.', [
       'probe',
@@ -319,6 +343,10 @@ const showCollected = (families: Families, { store, halted, components }: Collec
   families.undecided.set({}, store.undecided);
   families.oldestUndecided.set({}, (store.oldestUndecidedAt ?? 0) / SECONDS);
   families.storeBytes.set({}, store.bytes);
+  families.oldestDelivery.set({}, (store.oldestDeliveryAt ?? 0) / SECONDS);
+  families.archivedRows.set({}, store.archived.rows);
+  families.archivedFiles.set({}, store.archived.files);
+  families.archivedBytes.set({}, store.archived.bytes);
   families.halted.set({}, halted ? 1 : 0);
   for (const { name: component, disabled, attempts, cooldownUntil, breakers } of components) {
     for (const { strategy, open } of breakers) families.breakers.set({ component, strategy }, open ? 1 : 0);

@@ -35,6 +35,8 @@ export type EngineContext = {
   readonly halt: HaltFile;
   readonly emergency: EmergencyJournal;
   readonly storeHealth: Pick<StoreHealth, 'trouble'>;
+  /** `<row>:<hash>` of where the audit ended when it was last looked at; without it nobody tells. */
+  auditHead?(): string | null;
   /** Names this worker in leases and markers. */
   readonly owner: string;
   loaded(): Loaded;

@@ -108,6 +108,7 @@ const sendTo = async (context: EngineContext, receiver: Receiver, row: OutboxRow
   if (notifier === undefined) return `there is no notifier ${receiver.type}`;
   const settings = notifier.settings.safeParse(receiver.settings);
   if (!settings.success) return settings.error.message;
+  const head = context.auditHead?.() ?? null;
   const limit = new AbortController();
   const timer = context.clock.after(TRY_MS, () => limit.abort(new Error(`no answer within ${TRY_MS} ms`)));
   try {
@@ -124,6 +125,7 @@ const sendTo = async (context: EngineContext, receiver: Receiver, row: OutboxRow
         title: context.redactor.text(row.title),
         body: context.redactor.text(row.body),
         url: null,
+        ...(head === null ? {} : { auditHead: head }),
       },
       {
         signal: limit.signal,

@@ -13,6 +13,8 @@ export type Notification = {
   readonly title: string;
   readonly body: string;
   readonly url: string | null;
+  /** `<row>:<hash>` of where the audit ended within the last minute: whoever keeps it can show later that its end was cut off. */
+  readonly auditHead?: string;
 };
 
 export type NotifierContext = {

@@ -121,6 +121,8 @@ export const startEngine = async (
     log?: boolean;
     actions?: ReadonlyMap<string, Action>;
     telemetry?: Partial<Telemetry>;
+    notifiers?: ReadonlyMap<string, Notifier>;
+    auditHead?: () => string | null;
   } = {},
 ): Promise<EngineUnderTest> => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-engine-'));
@@ -131,7 +133,10 @@ export const startEngine = async (
   const src = new URL('../../src/', import.meta.url);
   const actions = new Map([...(await loadByName<Action>(new URL('actions/', src), true)), ...(options.actions ?? [])]);
   const facts = await loadByName<Fact>(new URL('facts/', src), false);
-  const notifiers = await loadByName<Notifier>(new URL('notifiers/', src), false);
+  const notifiers = new Map([
+    ...(await loadByName<Notifier>(new URL('notifiers/', src), false)),
+    ...(options.notifiers ?? []),
+  ]);
   const load = async (): Promise<Loaded> => {
     const config = must(await loadConfig(join(folder, 'amends.yaml')));
     return { config, catalog: must(await loadCatalog({ config, actions, facts })) };
@@ -164,6 +169,7 @@ export const startEngine = async (
     halt: createHaltFile(haltFile),
     emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
     storeHealth: { trouble: () => null },
+    ...(options.auditHead === undefined ? {} : { auditHead: options.auditHead }),
     owner: 'test',
     loaded: () => loaded,
   };

@@ -8,7 +8,8 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { createAuditHead } from '../../../src/engine/audit-head.ts';
 import { runCommandLine } from '../../../src/cli/terminal/program.ts';
 import type { Edge } from '../../../src/cli/terminal/edge.ts';
-import { silentLog } from '../../contract/store/given.ts';
+import { ids, silentLog } from '../../contract/store/given.ts';
+import type { SqliteStore } from '../../../src/store/sqlite.ts';
 import { openShop } from '../../support/guarded-shop.ts';
 import type { Shop } from '../../support/guarded-shop.ts';
 
@@ -95,16 +96,24 @@ describe('amends audit verify', () => {
       ...silentLog,
       info: (fields: Readonly<Record<string, unknown>>) => void told.push(String(fields['head'])),
     };
+    const shown: Array<{ readonly seq: number; readonly hash: string }> = [];
     const head = createAuditHead({
       clock: systemClock,
       log,
-      head: () => (shop.amends.store as unknown as { auditHead(): Promise<{ seq: number; hash: string }> }).auditHead(),
+      ids,
+      store: shop.amends.store,
+      head: () => (shop.amends.store as SqliteStore).auditHead(),
+      show: (seen) => void shown.push(seen),
+      receiver: () => null,
     });
+    expect(head.last()).toBeNull();
     await head.tick();
     // It is told once, until there is another.
     await head.tick();
-    expect(told).toHaveLength(1);
+    expect(told).toEqual([head.last()]);
     expect((await verify(`--head=${told[0] ?? ''}`)).code).toBe(0);
+    const metric = `${shown[0]?.hash.slice(0, 16) ?? ''}@${shown[0]?.seq ?? ''}`;
+    expect((await verify(`--head=${metric}`)).code).toBe(0);
     const last = rows();
     tamper(`delete from audit where seq >= ${last - 1}`);
     expect((await verify()).code).toBe(0);
@@ -113,6 +122,8 @@ describe('amends audit verify', () => {
       1,
       `The audit in ${join(data, 'amends.db')} is broken at row ${last - 1}: rows ${last - 1} to ${last} were cut off`,
     ]);
+    expect((await verify(`--head=${metric}`)).out).toContain('were cut off');
+    expect((await verify(`--head=${metric.slice(0, 16)}`)).out).toContain('no row has the hash');
   });
 
   it('I8 a table of runs that was touched is not as the audit tells', async () => {

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
 import { Registry } from 'prom-client';
 import { createMetrics } from '../../../src/metrics.ts';
+import { sha256 } from '../../../src/base/json.ts';
 import type { Collected, Metrics } from '../../../src/metrics.ts';
 import { binaryOf, itWith } from '../../support/requires.ts';
 
@@ -108,6 +109,20 @@ describe('our own', () => {
     const down = await make(() => Promise.reject(new Error('disk full'))).text();
     expect(down).toContain('amends_store_up 0');
     expect(down).toContain('amends_deliveries_total');
+  });
+
+  it('C16: tell where the audit ends, in one series however often it moves', async () => {
+    const metrics = make();
+    for (let seq = 1; seq <= 3_000; seq += 1) metrics.auditHead({ seq, hash: sha256(String(seq)) });
+    const lines = series(await metrics.text());
+    expect(lines.filter((line) => /^amends_(audit|journal)/.test(line))).toEqual([
+      'amends_journal_oldest_timestamp_seconds 1700000000',
+      `amends_audit_head_info{head="${sha256('3000').slice(0, 16)}"} 1`,
+      'amends_audit_rows 3000',
+      'amends_audit_archived_rows 9000',
+      'amends_audit_archives 2',
+      'amends_audit_archive_size_bytes 1500000',
+    ]);
   });
 
   it('export what a probe found: numbers and truths, not texts', async () => {
