@@ -118,7 +118,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   const clock = createSteadyClock(overrides.clock ?? systemClock);
   const redactor = createRedactor();
   const runLog = createRunLog(clock, redactor);
-  const log = runLog.around(overrides.log ?? createLog(settings.logLevel, redactor));
+  const log = runLog.around(overrides.log ?? createLog(settings.logLevel, redactor, undefined, settings.logFormat));
   const ids = createIds(clock);
   const cleanUps: Array<() => Promise<void>> = [];
   const cleanUp = async (): Promise<void> => {

@@ -118,6 +118,7 @@ export type Settings = {
   readonly haltFile: string;
   readonly acceptEmptyHistory: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly logFormat?: 'json' | 'logfmt';
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -125,6 +126,7 @@ export const environment = (): Environment => process.env;
 
 type Flags = Readonly<Record<string, unknown>>;
 const LOG_LEVELS: readonly Settings['logLevel'][] = ['debug', 'info', 'warn', 'error', 'silent'];
+const LOG_FORMATS = ['json', 'logfmt'] as const;
 
 /**
  * Flag, then environment, then default. `flags` has the names of `amends serve` without the dashes (`web.listen-address`,
@@ -173,10 +175,13 @@ export const readSettings = (flags: Flags, env: Environment): Result<Settings> =
     wrong('recovery.mode', `${JSON.stringify(recoveryMode)} is not a mode`, `use one of ${MODES.join(', ')}`);
   const logLevel = LOG_LEVELS.find((level) => level === (read('log.level') ?? 'info'));
   if (logLevel === undefined) wrong('log.level', 'it is not a level', `use one of ${LOG_LEVELS.join(', ')}`);
+  const logFormat = LOG_FORMATS.find((format) => format === (read('log.format') ?? 'json'));
+  if (logFormat === undefined) wrong('log.format', 'it is not a format', `use one of ${LOG_FORMATS.join(', ')}`);
   const accept = read('storage.accept-empty-history') ?? 'false';
   if (accept !== 'true' && accept !== 'false')
     wrong('storage.accept-empty-history', 'true or false is expected', 'write true or false');
-  if (problems.length > 0 || listen === null || logLevel === undefined) return refused(problems);
+  if (problems.length > 0 || listen === null || logLevel === undefined || logFormat === undefined)
+    return refused(problems);
   return ok({
     configFile: configFile ?? 'amends.yaml',
     configFileGiven: configFile !== null,
@@ -189,6 +194,7 @@ export const readSettings = (flags: Flags, env: Environment): Result<Settings> =
     haltFile: read('halt.file') ?? join(storagePath, 'halt'),
     acceptEmptyHistory: accept === 'true',
     logLevel,
+    logFormat,
   });
 };
 

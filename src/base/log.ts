@@ -1,5 +1,5 @@
-// Log lines: one JSON object a line, redacted, bounded, and safe to show in a terminal.
-import { pino, stdTimeFunctions } from 'pino';
+// Log lines: one JSON object or one line of logfmt each, redacted, bounded, and safe to show in a terminal.
+import { destination as standardOut, pino, stdTimeFunctions } from 'pino';
 import type { DestinationStream } from 'pino';
 import type { Redactor } from './secret.ts';
 
@@ -12,6 +12,7 @@ export type Log = {
   child(fields: LogFields): Log;
 };
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+export type LogFormat = 'json' | 'logfmt';
 
 const LONGEST_FIELD = 2_048;
 const LONGEST_LINE = 16_384;
@@ -38,14 +39,20 @@ const tidy = (value: unknown, redactor: Redactor): unknown => {
   return value;
 };
 
-export const createLog = (level: LogLevel, redactor: Redactor, destination?: DestinationStream): Log => {
+export const createLog = (
+  level: LogLevel,
+  redactor: Redactor,
+  destination?: DestinationStream,
+  format: LogFormat = 'json',
+): Log => {
   const options = {
     level,
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const sink = destination === undefined ? pino(options) : pino(options, destination);
+  const out = format === 'logfmt' ? logfmtTo(destination ?? standardOut({ fd: 1, sync: true })) : destination;
+  const sink = out === undefined ? pino(options) : pino(options, out);
   const make = (bound: LogFields): Log => {
     const write = (name: 'debug' | 'info' | 'warn' | 'error', fields: LogFields, message: string): void => {
       if (!sink.isLevelEnabled(name)) return;
@@ -62,4 +69,19 @@ export const createLog = (level: LogLevel, redactor: Redactor, destination?: Des
     };
   };
   return make({});
+};
+
+/** The same names and values in the other spelling, as Prometheus writes its own. */
+const logfmtTo = (destination: DestinationStream): DestinationStream => ({
+  write(line) {
+    const pairs = Object.entries(JSON.parse(line) as Record<string, unknown>);
+    destination.write(`${pairs.map(([key, value]) => `${plainKey(key)}=${plainValue(value)}`).join(' ')}\n`);
+  },
+});
+
+const plainKey = (key: string): string => key.replaceAll(/[\s="]/g, '_') || '_';
+
+const plainValue = (value: unknown): string => {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return text === '' || /[\s="\\]/.test(text) ? JSON.stringify(text) : text;
 };

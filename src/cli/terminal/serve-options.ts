@@ -21,7 +21,8 @@ export const addServeFlags = (command: Commander): Commander =>
     .option('--storage.url <url>', 'PostgreSQL in place of a folder')
     .option('--halt.file <file>', 'while it is there everything stands still (default: halt in the storage folder)')
     .option('--storage.accept-empty-history', 'start with an empty record where there was one')
-    .option('--log.level <level>', 'debug, info, warn, error or silent (default: info)');
+    .option('--log.level <level>', 'debug, info, warn, error or silent (default: info)')
+    .option('--log.format <format>', 'json or logfmt (default: json)');
 
 export const settingsOf = (options: Options): Settings => {
   const settings = readSettings(options, environment());

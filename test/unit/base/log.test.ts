@@ -1,13 +1,18 @@
 // Log lines: whatever a stranger puts into a field, one event stays one line of JSON that a terminal does not obey.
 import { describe, expect, it } from '@jest/globals';
 import { createLog } from '../../../src/base/log.ts';
+import type { LogFormat } from '../../../src/base/log.ts';
 import { createRedactor } from '../../../src/base/secret.ts';
 
-const record = (run: (log: ReturnType<typeof createLog>) => void, secret?: string): string[] => {
+const record = (
+  run: (log: ReturnType<typeof createLog>) => void,
+  secret?: string,
+  format: LogFormat = 'json',
+): string[] => {
   const lines: string[] = [];
   const redactor = createRedactor();
   if (secret !== undefined) redactor.register(secret);
-  run(createLog('debug', redactor, { write: (line) => void lines.push(line) }));
+  run(createLog('debug', redactor, { write: (line) => void lines.push(line) }, format));
   return lines;
 };
 
@@ -64,5 +69,36 @@ describe('C9 log injection', () => {
     expect(text).not.toContain(secret);
     expect(text).not.toContain(Buffer.from(secret).toString('base64'));
     expect(text).not.toContain('"other"');
+  });
+});
+
+describe('logfmt', () => {
+  it('has the same names and values, a line each, and a field cannot make another', () => {
+    const lines = record(
+      (log) => {
+        log
+          .child({ run_id: 'r-1', episode_id: 'e-1' })
+          .warn({ ms: 12, ok: true, none: null, why: 'a b' }, 'it is "slow"');
+        log.info({ 'a b=c': 'level=error msg=forged', nested: { x: 'y' }, empty: '', end: 'a\nlevel=error' }, 'plain');
+      },
+      undefined,
+      'logfmt',
+    );
+    expect(lines[0]).toMatch(
+      /^level=warn time=\d{4}-\d\d-\d\dT[\d:.]+Z run_id=r-1 episode_id=e-1 ms=12 ok=true none=null why="a b" msg="it is \\"slow\\""\n$/,
+    );
+    expect(lines[1]).toMatch(
+      / a_b_c="level=error msg=forged" nested="\{\\"x\\":\\"y\\"\}" empty="" end="a\\\\u000alevel=error" msg=plain\n$/,
+    );
+    expect(lines).toHaveLength(2);
+  });
+
+  it('C12 is redacted like the other', () => {
+    const [line] = record(
+      (log) => log.info({ token: 'x', note: 'canary-secret-value' }, 'canary-secret-value'),
+      'canary-secret-value',
+      'logfmt',
+    );
+    expect(line).not.toContain('canary');
   });
 });

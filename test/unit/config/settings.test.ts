@@ -32,6 +32,7 @@ describe('settings', () => {
         haltFile: 'data/halt',
         acceptEmptyHistory: false,
         logLevel: 'info',
+        logFormat: 'json',
       },
     });
   });
@@ -75,6 +76,7 @@ describe('settings', () => {
     [{ 'web.listen-address': '127.0.0.1' }],
     [{ 'recovery.mode': 'on' }],
     [{ 'log.level': 'loud' }],
+    [{ 'log.format': 'xml' }],
     [{ 'web.external-url': 'amends.example.com' }],
     [{ 'storage.accept-empty-history': 'maybe' }],
   ])('refuses %j with a mend', (flags) => {
