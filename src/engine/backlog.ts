@@ -33,12 +33,12 @@ export const readBacklog = async (
 };
 
 const restored = (alerts: readonly [Undecided, ...Undecided[]]): Bundle => {
-  const [{ deliveryId, source, receivedAt, body }] = alerts;
+  const [{ deliveryId, source, receivedAt, body, traceparent = null }] = alerts;
   const parsed = parseDelivery(body, receivedAt);
   const entries = parsed.ok ? parsed.value.entries : [];
   const truncated = parsed.ok ? parsed.value.truncatedAlerts : 0;
   return {
-    letter: { deliveryId, source, receivedAt, groupSize: entries.length + truncated, truncated },
+    letter: { deliveryId, source, receivedAt, groupSize: entries.length + truncated, truncated, traceparent },
     items: alerts.map((received) => ({
       entry: entries[received.index] ?? { valid: false, problem: 'the stored body cannot be read', raw: {} },
       received,

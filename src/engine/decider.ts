@@ -11,7 +11,7 @@ import { evaluateAlert } from './evaluate.ts';
 import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
-import { isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
+import { inItsTrace, isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
 import { historyByTimePassed } from './time-passed.ts';
 import { contradicted, markIneffective, settlingNear, withdrawResolved } from './withdraw.ts';
 
@@ -175,8 +175,8 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
     if (received.change === 'repeated' && !worthAnotherLook(episode, looked))
       return plain(context, base, 'duplicate', {});
     if (received.episodeId !== null) looked.add(received.episodeId);
-    const { source, groupSize, truncated } = letter;
-    return evaluateAlert(context, { alert, source, groupSize, truncated, ...base });
+    const { source, groupSize, truncated, traceparent } = letter;
+    return evaluateAlert(context, { alert, source, groupSize, truncated, traceparent, ...base });
   };
 
   /** The rules changed since it was decided, and nothing was done about it yet. */
@@ -192,7 +192,8 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
   const decideDue = async (): Promise<void> => {
     const due: Pending[] = [];
     for (const episode of await store.dueEpisodes(clock.now(), SLICE)) {
-      due.push({ one: await evaluateAlert(context, subjectOf(episode)), letter: null, backoff: episode.backoff });
+      const one = await evaluateAlert(context, subjectOf(episode));
+      due.push({ one: await inItsTrace(store, one), letter: null, backoff: episode.backoff });
       await yieldTurn();
     }
     for (const pending of due.toSorted((left, right) => byPriority(left.one, right.one))) {
@@ -249,6 +250,7 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
         component: request.component,
         target: request.target,
         run_id: decided.runId,
+        ...(request.episodeId === null ? {} : { episode_id: request.episodeId }),
       },
       'decided',
     );

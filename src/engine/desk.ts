@@ -2,6 +2,7 @@
 import type { Json, JsonObject } from '../base/json.ts';
 import { bare } from '../base/json.ts';
 import type { Result } from '../base/failure.ts';
+import { ok } from '../base/failure.ts';
 import type { Answer, Desk, Recovery, RecoverRequest } from '../port/desk.ts';
 import type { DecisionRequest, RunView } from '../port/store.ts';
 import { planDigest } from '../run/admission.ts';
@@ -248,6 +249,7 @@ const recover = async (context: EngineContext, wakes: Wakes, request: RecoverReq
         inputs: request.inputs,
       },
       plans: [{ runbook: plan.value.runbook.name, digests: { ...plan.value.digests } }],
+      ...traceOf(request),
     },
   };
   const [decided] = await context.store.decide(
@@ -286,6 +288,9 @@ const targetOf = (component: ConfiguredComponent, name: string | null): Target |
   );
 };
 
+const traceOf = ({ traceparent = null }: RecoverRequest): { readonly traceparent?: string } =>
+  traceparent === null ? {} : { traceparent };
+
 const manualPlan = (
   context: EngineContext,
   request: RecoverRequest,
@@ -307,7 +312,7 @@ const manualPlan = (
     mode: request.requireApproval ? 'approve' : 'auto',
     manual: { by: request.by, reason: request.reason },
   });
-  return plan;
+  return plan.ok ? ok({ ...plan.value, ...traceOf(request) }) : plan;
 };
 
 /** Named by what failed: the rules decide, as they would about an alert with `label.failure_type`. */
@@ -345,6 +350,7 @@ const recoverByType = async (
     alertId: null,
     deliveryId: null,
     episodeId: null,
+    traceparent: request.traceparent ?? null,
   });
   wakes.runner.wake();
   return decided.type === 'decided'

@@ -69,8 +69,7 @@ export const performIntended = async (
   drive.intended = null;
   const performance = await performStep(
     context,
-    drive.plan,
-    drive.runId,
+    drive,
     key,
     step,
     input,
@@ -155,16 +154,7 @@ export const settleUnknown = async (
 ): Promise<boolean> => {
   const rendered = renderStep(drive.plan, drive.runId, drive.state, key, probe);
   const result = rendered.ok
-    ? await performStep(
-        context,
-        drive.plan,
-        drive.runId,
-        `${key}/probe`,
-        probe,
-        rendered.input,
-        probe.timeout,
-        drive.stop.signal,
-      )
+    ? await performStep(context, drive, `${key}/probe`, probe, rendered.input, probe.timeout, drive.stop.signal)
     : null;
   await append(context, drive, () => {
     if (result === null || !result.ok) {

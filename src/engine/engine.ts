@@ -1,5 +1,8 @@
 // All loops of the engine as one thing that starts, stops and can be asked to do one round.
+import type { LogFields } from '../base/log.ts';
+import { traceIdOf } from '../base/trace.ts';
 import type { Desk } from '../port/desk.ts';
+import type { RunAlone } from '../port/store.ts';
 import { createClockWatch } from './clock-watch.ts';
 import type { EngineContext } from './context.ts';
 import type { Decider } from './decider.ts';
@@ -31,11 +34,22 @@ export type Engine = {
   stop(graceMs: number): Promise<void>;
 };
 
+/** What its lines in the log are found by. */
+const aboutRun = ({ run, plan }: RunAlone): LogFields => ({
+  run_id: run.id,
+  ...(run.episodeId === null ? {} : { episode_id: run.episodeId }),
+  ...(plan.traceparent === undefined ? {} : { trace_id: traceIdOf(plan.traceparent) }),
+  component: run.component,
+  target: run.target,
+  strategy: run.strategy,
+});
+
 export const createEngine = (context: EngineContext): Engine => {
   const runner = createRunner(context, (view, state) => {
     const { run } = view;
     if (state.outcome === null || state.endedAt === null) return;
     const verified = state.outcome === 'resolved' ? state.endedAt : null;
+    context.log.info({ ...aboutRun(view), outcome: state.outcome, cause: state.cause }, 'a run ended');
     context.telemetry.runEnded({
       component: run.component,
       strategy: run.strategy,
@@ -52,7 +66,13 @@ export const createEngine = (context: EngineContext): Engine => {
       if (claimed !== null) runner.take(claimed);
       if (claimed?.view.run.id !== runId) runner.wake();
       // An alert waits for the first step; people are told of it a moment later.
-      setImmediate(() => outbox.wake());
+      setImmediate(() => {
+        outbox.wake();
+        context.log.info(
+          claimed?.view.run.id === runId ? aboutRun(claimed.view) : { run_id: runId },
+          'a run was admitted',
+        );
+      });
     },
   });
   const janitor = createJanitor(context);

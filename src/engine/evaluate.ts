@@ -34,6 +34,7 @@ export type Subject = {
   readonly alertId: string | null;
   readonly deliveryId: string | null;
   readonly episodeId: string | null;
+  readonly traceparent?: string | null;
 };
 
 /** A request for the store, with what orders it within its delivery. */
@@ -52,7 +53,7 @@ const noHistory: Snapshot = { version: 0, attempts: [], firingTargets: 0, degrad
 
 /** `ask`: what is true right now is asked too, because the admission said that it depends on it. */
 export const evaluateAlert = async (context: EngineContext, subject: Subject, ask = false): Promise<Evaluated> => {
-  const evaluated = await evaluateRules(context, subject);
+  const evaluated = traced(await evaluateRules(context, subject), subject.traceparent ?? null);
   if (!ask) return evaluated;
   const { request } = evaluated;
   const wishes = await Promise.all(
@@ -68,6 +69,14 @@ export const evaluateAlert = async (context: EngineContext, subject: Subject, as
       record: { ...request.record, present: wishes.map(({ present }) => present as unknown as JsonObject) },
     },
   };
+};
+
+/** What comes of it goes on in the trace. */
+export const traced = (evaluated: Evaluated, traceparent: string | null): Evaluated => {
+  if (traceparent === null) return evaluated;
+  const { request } = evaluated;
+  const wishes = request.wishes.map((wish) => ({ ...wish, plan: { ...wish.plan, traceparent } }));
+  return { ...evaluated, request: { ...request, wishes, record: { ...request.record, traceparent } } };
 };
 
 const evaluateRules = async (context: EngineContext, subject: Subject): Promise<Evaluated> => {

@@ -20,13 +20,14 @@ export type Kept = {
   readonly receivedAt: number;
   readonly groupSize: number;
   readonly truncated: number;
+  readonly traceparent: string | null;
   readonly entries: readonly Entry[];
   readonly received: readonly Received[];
 };
 
 export type Intake = {
   /** Resolves after the commit; throws StoreUnavailable when there was none. */
-  submit(source: string, body: Buffer): Promise<Submission>;
+  submit(source: string, body: Buffer, traceparent?: string | null): Promise<Submission>;
   /** No more: everything that comes is answered `overloaded`. */
   close(): void;
 };
@@ -73,7 +74,7 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
   };
 
   return {
-    async submit(source, body) {
+    async submit(source, body, traceparent = null) {
       const now = clock.now();
       if (closed || waitingBytes + body.length > MOST_WAITING_BYTES) {
         telemetry.delivery('overloaded', now);
@@ -95,6 +96,7 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
         groupSize: entries.length + truncatedAlerts,
         truncatedAlerts,
         unknownFields,
+        traceparent,
         alerts: entries.map((entry, index) => newAlert(loaded, select, ids.next(), source, entry, index)),
       };
       waitingBytes += body.length;
@@ -107,6 +109,7 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
             receivedAt: now,
             groupSize: delivery.groupSize,
             truncated: truncatedAlerts,
+            traceparent,
             entries,
           },
           bytes: body.length,

@@ -1,6 +1,7 @@
 // The outbox: what people are told was committed with the change it tells of, and is sent from here until it arrives.
 import { readFile } from 'node:fs/promises';
 import { rfc3339 } from '../base/clock.ts';
+import { childOf } from '../base/trace.ts';
 import type { Receiver } from '../config.ts';
 import type { OutboxRow } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
@@ -57,8 +58,9 @@ const receiversOf = (context: EngineContext, row: OutboxRow): readonly Receiver[
 const deliver = async (context: EngineContext, row: OutboxRow): Promise<boolean> => {
   const { store, clock, telemetry } = context;
   const errors: string[] = [];
+  const traceparent = await traceOf(context, row);
   for (const receiver of receiversOf(context, row)) {
-    const error = await sendTo(context, receiver, row);
+    const error = await sendTo(context, receiver, row, traceparent);
     telemetry.notification(receiver.name, error === null ? 'sent' : 'failed');
     if (error !== null) errors.push(`${receiver.name}: ${error}`);
   }
@@ -76,6 +78,12 @@ const deliver = async (context: EngineContext, row: OutboxRow): Promise<boolean>
     nextAt: dead ? null : now + delay,
   });
   return false;
+};
+
+/** A message goes on in the trace of the run it tells of. */
+const traceOf = async ({ store }: EngineContext, { id, runId }: OutboxRow): Promise<string | null> => {
+  const trace = runId === null ? undefined : (await store.run(runId))?.plan.traceparent;
+  return trace === undefined ? null : childOf(trace, `notify/${id}`);
 };
 
 /** Past the outbox, for when the store itself is what failed. */
@@ -103,7 +111,12 @@ export const tellDirectly = async (
   }
 };
 
-const sendTo = async (context: EngineContext, receiver: Receiver, row: OutboxRow): Promise<string | null> => {
+const sendTo = async (
+  context: EngineContext,
+  receiver: Receiver,
+  row: OutboxRow,
+  traceparent: string | null = null,
+): Promise<string | null> => {
   const notifier = context.notifiers.get(receiver.type);
   if (notifier === undefined) return `there is no notifier ${receiver.type}`;
   const settings = notifier.settings.safeParse(receiver.settings);
@@ -129,6 +142,7 @@ const sendTo = async (context: EngineContext, receiver: Receiver, row: OutboxRow
       },
       {
         signal: limit.signal,
+        ...(traceparent === null ? {} : { traceparent }),
         log: (line) =>
           context.log.warn(
             {

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { FailureKind } from '../base/failure.ts';
 import { ActionError } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
+import type { LogFields } from '../base/log.ts';
+import { childOf, traceIdOf } from '../base/trace.ts';
 import type { Action, ActionContext, Request } from '../port/action.ts';
 import type { EngineContext } from './context.ts';
 import { recall } from './recall.ts';
@@ -32,6 +34,10 @@ export type Call = {
   readonly allowedActions: readonly string[] | null;
   readonly marker: string;
   readonly run: ActionContext['run'];
+  /** The incident behind it. */
+  readonly episodeId?: string | null;
+  /** The trace it belongs to. */
+  readonly traceparent?: string | undefined;
   /** Ends it from outside: a hard halt, a lost lease, the end of the process. */
   readonly signal: AbortSignal;
 };
@@ -96,11 +102,16 @@ const attempt = async (
     clock,
     signal: limit.signal,
     deadline: clock.monotonic() + call.timeoutMs,
-    log: context.log.child({ run_id: call.run.id, action: call.uses }),
+    log: context.log.child({
+      run_id: call.run.id,
+      ...idsOf(call),
+      action: call.uses,
+    }),
     allow: context.loaded().config.allow,
     spawner: context.spawner,
     marker: call.marker,
     run: call.run,
+    ...(call.traceparent === undefined ? {} : { traceparent: childOf(call.traceparent, call.marker) }),
     async secret(file) {
       const value = (await readFile(file, 'utf8')).replace(/\r?\n$/, '');
       redactor.register(value);
@@ -156,6 +167,11 @@ const attempt = async (
     call.signal.removeEventListener('abort', onAbort);
   }
 };
+
+const idsOf = ({ episodeId = null, traceparent }: Call): LogFields => ({
+  ...(episodeId === null ? {} : { episode_id: episodeId }),
+  ...(traceparent === undefined ? {} : { trace_id: traceIdOf(traceparent) }),
+});
 
 /** Rejects when an action stays silent after it was told to end. */
 const silence = (context: EngineContext, signal: AbortSignal): Promise<never> =>

@@ -2,9 +2,10 @@
 import type { Alert } from '../alert/alert.ts';
 import type { Reason } from '../run/reasons.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';
-import type { Decided, DecisionRequest, EpisodeRow } from '../port/store.ts';
+import type { Decided, DecisionRequest, EpisodeRow, Store } from '../port/store.ts';
 import type { Letter } from './backlog.ts';
-import type { Subject } from './evaluate.ts';
+import { traced } from './evaluate.ts';
+import type { Evaluated, Subject } from './evaluate.ts';
 
 const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 300_000;
@@ -60,6 +61,16 @@ export const subjectOf = (episode: EpisodeRow): Subject => ({
   episodeId: episode.id,
 });
 
+/** Looked again at by our own clock, it is still what its newest delivery told of. Only what may act costs the look. */
+export const inItsTrace = async (store: Pick<Store, 'list' | 'delivery'>, one: Evaluated): Promise<Evaluated> => {
+  const { episodeId, wishes } = one.request;
+  if (episodeId === null || wishes.length === 0) return one;
+  const { items } = await store.list('alerts', { limit: 1, cursor: null, filters: { episodeId }, since: null });
+  const [alert] = items;
+  const delivery = alert === undefined ? null : await store.delivery(alert.deliveryId);
+  return traced(one, delivery?.traceparent ?? null);
+};
+
 /** The subject of a request, from its own record. */
 export const subjectAgain = (request: DecisionRequest, kept: Letter | null): Subject | null => {
   const record = request.record as unknown as {
@@ -68,6 +79,7 @@ export const subjectAgain = (request: DecisionRequest, kept: Letter | null): Sub
     starts_at?: number;
     source?: string;
     group_size?: number;
+    traceparent?: string;
   };
   if (record.labels === undefined) return null;
   return {
@@ -75,6 +87,7 @@ export const subjectAgain = (request: DecisionRequest, kept: Letter | null): Sub
     source: record.source ?? kept?.source ?? '',
     groupSize: record.group_size ?? 1,
     truncated: kept?.truncated ?? 0,
+    traceparent: record.traceparent ?? null,
     origin: request.origin,
     caller: request.caller,
     alertId: request.alertId,

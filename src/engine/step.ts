@@ -51,10 +51,12 @@ export const renderStep = (plan: Plan, runId: string, state: RunState, key: stri
   );
 };
 
+/** The run whose step it is. */
+export type Performing = { readonly plan: Plan; readonly runId: string; readonly view: Pick<RunAlone, 'run'> };
+
 export const performStep = (
   context: EngineContext,
-  plan: Plan,
-  runId: string,
+  { plan, runId, view }: Performing,
   key: string,
   step: ActionStep,
   input: JsonObject,
@@ -68,15 +70,15 @@ export const performStep = (
     signal,
     allowedActions: plan.component.allowedActions,
     marker: `${runId}/${key}`,
+    episodeId: view.run.episodeId,
+    traceparent: plan.traceparent,
     run: { id: runId, component: plan.component.name, kind: plan.component.kind, target: plan.target.name },
   });
 
 /** One look of a verification: the action, then what is expected of its outputs. */
 export const lookAt = async (
   context: EngineContext,
-  plan: Plan,
-  runId: string,
-  state: RunState,
+  { plan, runId, view, state }: Performing & { readonly state: RunState },
   check: ActionCheck,
   signal: AbortSignal,
 ): Promise<{ passed: boolean; detail: string; outputs: JsonObject }> => {
@@ -89,6 +91,8 @@ export const lookAt = async (
     signal,
     allowedActions: plan.component.allowedActions,
     marker: `${runId}/verify`,
+    episodeId: view.run.episodeId,
+    traceparent: plan.traceparent,
     run: { id: runId, component: plan.component.name, kind: plan.component.kind, target: plan.target.name },
   });
   context.telemetry.step(check.uses, performance.ok ? 'succeeded' : 'failed', performance.ms);

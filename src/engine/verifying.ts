@@ -39,7 +39,7 @@ export const runVerify = async (context: EngineContext, drive: Drive): Promise<b
         signal: limit.signal,
         deadline,
         isTarget: (labels) => isAbout(context, drive.plan, labels),
-        look: (check) => lookAt(context, drive.plan, drive.runId, drive.state, check, limit.signal),
+        look: (check) => lookAt(context, drive, check, limit.signal),
       },
       drive.plan.runbook.verify,
     ).catch((error: unknown) => [

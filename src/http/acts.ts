@@ -153,6 +153,7 @@ const recover = async ({ desk, loaded }: ApiContext, call: Call): Promise<Reply>
     overrideCooldown: override.includes('cooldown'),
     reason,
     by: actorOf(call, by),
+    traceparent: call.traceparent ?? null,
   });
   const reply = done(answer);
   if (!answer.ok || answer.value.runId !== null) return { ...reply, status: 202 };

@@ -57,7 +57,8 @@ const fromStore = (context: ApiContext): Handlers => {
       const found = await store.run(params['id'] ?? '');
       if (found === null) throw missing(`run ${params['id']}`);
       const { run, plan, events } = found;
-      return { body: { ...run, plan, events: events.map(({ seq, at, event }) => ({ seq, at, ...event })) } };
+      const trace = plan.traceparent === undefined ? {} : { traceparent: plan.traceparent };
+      return { body: { ...run, ...trace, plan, events: events.map(({ seq, at, event }) => ({ seq, at, ...event })) } };
     },
     'degraded-modes': async ({ query }) => ({ body: slice(await readDegradedModes(context), query) }),
     'halt-state': async () => {

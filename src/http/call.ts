@@ -11,6 +11,8 @@ export type Call = {
   readonly query: Readonly<Record<string, unknown>>;
   readonly body: unknown;
   readonly principal: Principal;
+  /** The trace that it came in (W3C). */
+  readonly traceparent?: string | null;
 };
 export type Reply = { readonly status?: number; readonly body: unknown };
 /** A whole HTML page, for a person. */

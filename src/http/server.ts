@@ -10,6 +10,7 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import helmet from 'helmet';
 import type { z } from 'zod';
+import { readTraceparent } from '../base/trace.ts';
 import type { Clock } from '../base/clock.ts';
 import { didYouMean } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
@@ -300,6 +301,7 @@ const dispatch = async (given: Dispatch, request: Request, response: Answering, 
       query: checked(route.query, { ...request.query }, 'query'),
       body: route.body === undefined ? undefined : checked(route.body, await readJson(request, response, body), 'body'),
       principal,
+      traceparent: readTraceparent(request.headers['traceparent']),
     };
     const reply = await handler(call);
     if ('page' in reply) sendText(response, 'text/html; charset=utf-8', reply.page);

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import { readTraceparent } from '../base/trace.ts';
 import type { Submission } from '../engine/intake.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import type { Telemetry } from '../port/telemetry.ts';
@@ -15,7 +16,7 @@ export const WEBHOOK_PATH = '/webhook/alertmanager';
 
 export type WebhookOptions = {
   readonly authenticate: Authenticate;
-  readonly intake: { submit(source: string, body: Buffer): Promise<Submission> };
+  readonly intake: { submit(source: string, body: Buffer, traceparent: string | null): Promise<Submission> };
   readonly telemetry: Pick<Telemetry, 'delivery'>;
   readonly clock: Pick<Clock, 'now' | 'after'>;
   readonly log: Log;
@@ -71,7 +72,7 @@ export const createWebhookHandler = (options: WebhookOptions): WebhookHandler =>
         refuse(request, response, body);
         return;
       }
-      answer(response, await intake.submit(principal.source, body));
+      answer(response, await intake.submit(principal.source, body, readTraceparent(request.headers['traceparent'])));
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) log.error({ error }, 'a delivery could not be taken in');
       // Alertmanager comes again after a 5xx and after nothing else.

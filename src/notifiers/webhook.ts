@@ -32,6 +32,7 @@ export default defineNotifier({
           'Content-Type': 'application/json',
           'User-Agent': 'amends',
           'Idempotency-Key': notification.id,
+          ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
           ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
         },
         proxy: false,

@@ -80,6 +80,8 @@ export type ActionContext = {
   /** `<run id>/<step key>`, or `probe/<name>`; children carry it in AMENDS_MARKER. */
   readonly marker: string;
   readonly run: { readonly id: string; readonly component: string; readonly kind: string; readonly target: string };
+  /** For what this step asks of others by HTTP: the trace, and a span that is the step's own (W3C). */
+  readonly traceparent?: string;
   /** Reads a secret file named by a declared `*_file` member and registers it for redaction. */
   secret(file: string): Promise<string>;
   request(change: Request): void;

@@ -23,6 +23,8 @@ export type RecoverRequest = {
   readonly overrideCooldown: boolean;
   readonly reason: string;
   readonly by: string;
+  /** The trace that it was asked for in (W3C). */
+  readonly traceparent?: string | null;
 };
 
 export type Recovery = {

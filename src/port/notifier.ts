@@ -20,6 +20,8 @@ export type Notification = {
 export type NotifierContext = {
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
+  /** Of the run that it tells of: the trace, and a span for this message (W3C). */
+  readonly traceparent?: string;
   secret(file: string): Promise<string>;
 };
 

@@ -38,6 +38,8 @@ export type NewDelivery = {
   readonly groupSize: number;
   readonly truncatedAlerts: number;
   readonly unknownFields: number;
+  /** The trace it came in with (W3C). */
+  readonly traceparent?: string | null;
   readonly alerts: readonly NewAlert[];
 };
 
@@ -51,6 +53,7 @@ export type Undecided = {
   readonly index: number;
   readonly receivedAt: number;
   readonly source: string;
+  readonly traceparent?: string | null;
   readonly change: EpisodeChange;
   readonly episodeId: string | null;
   readonly body: Buffer;
@@ -318,6 +321,7 @@ export type DeliveryRow = {
   readonly source: string;
   readonly body: Buffer;
   readonly groupSize: number;
+  readonly traceparent: string | null;
 };
 
 export type Rows = {

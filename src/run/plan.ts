@@ -34,6 +34,8 @@ export type Plan = {
   readonly manual: { readonly by: string; readonly reason: string } | null;
   readonly digests: Digests;
   readonly policy: Policy;
+  /** The trace that what set it off came in (W3C). */
+  readonly traceparent?: string;
   /** Targets in the component's inventory. */
   readonly inventorySize: number;
   /** The failure domain of the target, where the component has such. */

@@ -7,7 +7,7 @@ import type { NewAlert, NewDelivery, Received, Undecided } from '../port/store.t
 import type { Statements } from './driver.ts';
 
 const INSERT_DELIVERY =
-  'insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields) values (?, ?, ?, ?, ?, ?, ?)';
+  'insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields, traceparent) values (?, ?, ?, ?, ?, ?, ?, ?)';
 const INSERT_ALERT =
   'insert into alerts (id, delivery_id, entry_index, at, status, episode_id, change, decided) values (?, ?, ?, ?, ?, ?, ?, 0)';
 const FIND_EPISODE = `select id, state, last_firing_at, resolved_at, component, kind, target from episodes where key = ? and state <> 'closed'`;
@@ -55,6 +55,7 @@ export const receiveAll = async (
       delivery.groupSize,
       delivery.truncatedAlerts,
       delivery.unknownFields,
+      delivery.traceparent ?? null,
     ]);
     const received: Received[] = [];
     for (const alert of delivery.alerts) {
@@ -129,15 +130,17 @@ const openEpisode = (
 
 const UNDECIDED = `select alerts.id as alertId, alerts.delivery_id as deliveryId, alerts.entry_index as "index", alerts.at as receivedAt,
   alerts.change, alerts.episode_id as episodeId from alerts where decided = 0 order by seq limit ?`;
-const BODY = 'select source, body from deliveries where id = ?';
+const BODY = 'select source, body, traceparent from deliveries where id = ?';
+
+type Delivered = { readonly source: string; readonly body: Buffer; readonly traceparent: string | null };
 
 /** A delivery's body is read once, however many of its alerts wait. */
 export const readUndecided = (statements: Statements, limit: number): readonly Undecided[] => {
-  const bodies = new Map<string, { source: string; body: Buffer }>();
-  return statements.all<Omit<Undecided, 'source' | 'body'>>(UNDECIDED, [limit]).map((alert) => {
+  const bodies = new Map<string, Delivered>();
+  return statements.all<Omit<Undecided, 'source' | 'body' | 'traceparent'>>(UNDECIDED, [limit]).map((alert) => {
     let delivery = bodies.get(alert.deliveryId);
     if (delivery === undefined) {
-      delivery = statements.get<{ source: string; body: Buffer }>(BODY, [alert.deliveryId]);
+      delivery = statements.get<Delivered>(BODY, [alert.deliveryId]);
       if (delivery === undefined) throw new Error(`the alert ${alert.alertId} has no delivery`);
       bodies.set(alert.deliveryId, delivery);
     }

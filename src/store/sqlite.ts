@@ -246,6 +246,7 @@ const createStore = (
           source: row.source,
           body: row.body,
           groupSize: row.group_size,
+          traceparent: row.traceparent,
         }),
       ),
     inbox: async (id) =>

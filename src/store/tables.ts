@@ -38,6 +38,7 @@ export type Tables = {
     group_size: number;
     truncated_alerts: number;
     unknown_fields: number;
+    traceparent: string | null;
   };
   alerts: {
     /** The order of receiving. */

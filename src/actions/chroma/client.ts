@@ -157,6 +157,7 @@ export const connectChroma = async (input: ChromaInput, context: ActionContext):
       {
         allow: context.allow,
         signal: context.signal,
+        traceparent: context.traceparent,
         monotonic: () => context.clock.monotonic(),
         began: () => (reads ? undefined : context.began()),
       },

@@ -44,6 +44,7 @@ export const ask = (method: Method, url: string, body: string | null, context: A
     {
       allow: context.allow,
       signal: context.signal,
+      traceparent: context.traceparent,
       monotonic: () => context.clock.monotonic(),
       began: () => undefined,
     },

@@ -27,7 +27,14 @@ export type HttpReply = {
   readonly text: string;
   readonly durationMs: number;
 };
-export type HttpContext = { readonly allow: Allow; readonly signal: AbortSignal; monotonic(): number; began(): void };
+export type HttpContext = {
+  readonly allow: Allow;
+  readonly signal: AbortSignal;
+  /** Sent as the header `traceparent`, unless the request has one of its own. */
+  readonly traceparent?: string | undefined;
+  monotonic(): number;
+  began(): void;
+};
 
 const pinned =
   ({ address, family }: Address): LookupFunction =>
@@ -62,6 +69,11 @@ const failure = (error: unknown, request: HttpRequest, where: string, left: bool
   return new ActionError('retryable', text);
 };
 
+const traceHeader = ({ headers }: HttpRequest, traceparent: string | undefined): Readonly<Record<string, string>> =>
+  traceparent === undefined || Object.keys(headers).some((name) => name.toLowerCase() === 'traceparent')
+    ? {}
+    : { traceparent };
+
 export const sendRequest = async (request: HttpRequest, context: HttpContext): Promise<HttpReply> => {
   const { signal } = context;
   const url = plainUrl(request.url);
@@ -77,7 +89,12 @@ export const sendRequest = async (request: HttpRequest, context: HttpContext): P
     const reply = await axios.request<Buffer>({
       method: request.method,
       url: url.href,
-      headers: { 'User-Agent': 'amends', Accept: '*/*', ...request.headers },
+      headers: {
+        'User-Agent': 'amends',
+        Accept: '*/*',
+        ...traceHeader(request, context.traceparent),
+        ...request.headers,
+      },
       ...(request.body === null ? {} : { data: Buffer.from(request.body) }),
       httpAgent: agent,
       httpsAgent: agent,

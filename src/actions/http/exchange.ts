@@ -112,6 +112,7 @@ export const exchange = async (request: HttpRequest, input: Exchange, context: A
   const reply = await sendRequest(sent, {
     allow: context.allow,
     signal,
+    traceparent: context.traceparent,
     monotonic: () => context.clock.monotonic(),
     began: () => context.began(),
   });

@@ -143,6 +143,7 @@ export const callService = async (call: Call, credential: Credential, context: A
       {
         allow: context.allow,
         signal: AbortSignal.any([signal, limit.signal]),
+        traceparent: context.traceparent,
         monotonic: () => clock.monotonic(),
         began: () => (call.changes === true ? context.began() : undefined),
       },

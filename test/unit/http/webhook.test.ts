@@ -43,6 +43,16 @@ describe('with credentials', () => {
     },
   );
 
+  it.each([
+    ['a trace', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', true],
+    ['what is none', '00-x', false],
+    ['none', undefined, false],
+  ] as const)('keeps a delivery that came with %s', async (_what, traceparent, kept) => {
+    const { status, json } = await post(delivery(), traceparent === undefined ? {} : { traceparent });
+    expect(status).toBe(202);
+    expect((await given.store.delivery(String(json['delivery'])))?.traceparent).toBe(kept ? traceparent : null);
+  });
+
   describe('C2 forged posts', () => {
     const denied: ReadonlyArray<readonly [string, string, Record<string, string | string[]>]> = [
       ['no header', HOOK, {}],
