@@ -54,7 +54,8 @@ describe('the head of the audit', () => {
     };
     amends = await startEngine(
       {
-        config: 'version: 1\nrule_files: []\nrunbook_files: []\nnotify: { receivers: [ { name: all, type: heard } ], routes: [ { receiver: all } ] }\n',
+        config:
+          'version: 1\nrule_files: []\nrunbook_files: []\nnotify: { receivers: [ { name: all, type: heard } ], routes: [ { receiver: all } ] }\n',
         files: {},
       },
       { notifiers: new Map([['heard', heard as never]]), auditHead: () => '7:abc' },
