@@ -1,4 +1,6 @@
 // Decides about every alert that was kept: exactly one decision each, in slices, so that a storm keeps nobody waiting.
+import type { LogFields } from '../base/log.ts';
+import { traceIdOf } from '../base/trace.ts';
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
@@ -254,7 +256,12 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
       },
       'decided',
     );
-    if (decided.runId !== null) runs.admitted(decided.runId, decided.claimed ?? null);
+    if (decided.runId !== null) {
+      runs.admitted(decided.runId, decided.claimed ?? null);
+      // An alert waits for the first step.
+      const about = aboutRun(decided.runId, request);
+      setImmediate(() => log.info(about, 'a run was admitted'));
+    }
     if (request.episodeId === null || decided.runId !== null) return [];
     if (isGone(request, decided.reason, backoff)) {
       const patch = { quiet: true, nextEvaluationAt: null, backoff: 0 } as const;
@@ -325,6 +332,18 @@ export const admitter =
       alsoInboxId: context.ids.next(),
       alsoNotifyId: context.ids.next(),
     });
+
+const aboutRun = (runId: string, { episodeId, component, target, strategy, wishes }: DecisionRequest): LogFields => {
+  const trace = wishes.at(-1)?.plan.traceparent;
+  return {
+    run_id: runId,
+    ...(episodeId === null ? {} : { episode_id: episodeId }),
+    ...(trace === undefined ? {} : { trace_id: traceIdOf(trace) }),
+    component,
+    target,
+    strategy,
+  };
+};
 
 /** Decided without looking at the history any more. */
 const givenUp = (one: Evaluated): Evaluated => ({

@@ -66,13 +66,7 @@ export const createEngine = (context: EngineContext): Engine => {
       if (claimed !== null) runner.take(claimed);
       if (claimed?.view.run.id !== runId) runner.wake();
       // An alert waits for the first step; people are told of it a moment later.
-      setImmediate(() => {
-        outbox.wake();
-        context.log.info(
-          claimed?.view.run.id === runId ? aboutRun(claimed.view) : { run_id: runId },
-          'a run was admitted',
-        );
-      });
+      setImmediate(() => outbox.wake());
     },
   });
   const janitor = createJanitor(context);

@@ -1,9 +1,8 @@
 // An archive of the audit: a file of NDJSON, one row a line, as a rule compressed. It is whole under its name or not there.
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createGunzip, gzip } from 'node:zlib';
+import { createGunzip, gunzip, gzip } from 'node:zlib';
 import { rfc3339 } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
 import { canonical, isObject, sha256 } from '../base/json.ts';
@@ -12,6 +11,7 @@ import type { Queries, Row } from './tables.ts';
 
 export type Seal = Row<'audit_seals'>;
 
+const LINES_A_TURN = 250;
 /** A line more than that is none of ours; a row has some 500 bytes. */
 const LONGEST_LINE = 16 * 1_024 * 1_024;
 
@@ -80,10 +80,10 @@ export const writeArchive = async (
     await handle.close();
   }
   const file = join(folder, name);
-  const digest = `sha256:${sha256(bytes)}`;
+  const digest = digestOf(bytes);
   // A death between here and the seal leaves the same file behind. Another one of this name is somebody's evidence.
-  const there = await digestOf(file);
-  if (there !== null && there !== digest) await rename(file, `${file}.unsealed-${now}`);
+  const there = await readArchive(file);
+  if (there !== null && there.digest !== digest) await rename(file, `${file}.unsealed-${now}`);
   await rename(unfinished, file);
   await syncFolder(folder);
   return { digest, bytes: bytes.length };
@@ -97,10 +97,19 @@ const syncFolder = async (folder: string): Promise<void> => {
   }
 };
 
-/** Null when there is no such file. */
-export const digestOf = async (file: string): Promise<string | null> => {
+const digestOf = (bytes: Buffer): string => `sha256:${sha256(bytes)}`;
+
+export type Archive = {
+  readonly digest: string;
+  /** Its rows in order. What cannot be read comes once, without a row, and nothing behind it. */
+  lines(): AsyncGenerator<Line>;
+};
+
+/** Null when there is no such file. It is read once: what is judged is what was digested. */
+export const readArchive = async (file: string): Promise<Archive | null> => {
   try {
-    return `sha256:${sha256(await readFile(file))}`;
+    const bytes = await readFile(file);
+    return { digest: digestOf(bytes), lines: () => rowsIn(bytes, file.endsWith('.gz')) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
@@ -114,48 +123,54 @@ export type Line = { readonly line: number } & (
   { readonly row: Row<'audit'> } | { readonly row: null; readonly problem: string }
 );
 
-/** Its rows in order. What cannot be read comes once, without a row, and nothing behind it. Throws ENOENT. */
-export async function* readArchive(file: string): AsyncGenerator<Line> {
+async function* rowsIn(bytes: Buffer, packed: boolean): AsyncGenerator<Line> {
   let line = 0;
   try {
-    for await (const bytes of linesOf(file)) {
+    for await (const text of linesOf(packed ? unpacked(bytes) : [bytes])) {
       line += 1;
-      const row = readArchiveLine(bytes.toString());
+      // A file is some tenths of a second of work, which may be done beside an amends that runs.
+      if (line % LINES_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      const row = readArchiveLine(text.toString());
       // Bytes that are no UTF-8 would be read as others.
-      const same = row !== null && bytes.equals(Buffer.from(archiveLine(row)));
+      const same = row !== null && text.equals(Buffer.from(archiveLine(row)));
       yield same ? { line, row } : { line, row: null, problem: 'it is no row as amends writes it' };
       if (!same) return;
     }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw error;
-    yield { line: line + 1, row: null, problem: message };
+    yield { line: line + 1, row: null, problem: (error as Error).message };
   }
+}
+
+const expanded = promisify(gunzip) as (bytes: Buffer) => Promise<Buffer>;
+
+/** Of one that is damaged, what can be had before the damage: its first bad row is asked for. */
+async function* unpacked(bytes: Buffer): AsyncGenerator<Buffer> {
+  const whole = await expanded(bytes).catch(() => null);
+  if (whole !== null) {
+    yield whole;
+    return;
+  }
+  const parts = createGunzip();
+  parts.end(bytes);
+  yield* parts as AsyncIterable<Buffer>;
 }
 
 const END_OF_LINE = 0x0a;
 
-const linesOf = async function* (file: string): AsyncGenerator<Buffer> {
-  const stored = createReadStream(file);
-  const plain = file.endsWith('.gz') ? stored.pipe(createGunzip()) : stored;
-  if (plain !== stored) stored.on('error', (error) => plain.destroy(error));
+async function* linesOf(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
   let rest = Buffer.alloc(0);
-  try {
-    for await (const chunk of plain) {
-      rest = Buffer.concat([rest, chunk as Buffer]);
-      let from = 0;
-      for (let to = rest.indexOf(END_OF_LINE); to !== -1; to = rest.indexOf(END_OF_LINE, from)) {
-        yield rest.subarray(from, to);
-        from = to + 1;
-      }
-      rest = rest.subarray(from);
-      if (rest.length > LONGEST_LINE) throw new Error(`it is longer than ${LONGEST_LINE} bytes`);
+  for await (const chunk of chunks) {
+    rest = Buffer.concat([rest, chunk]);
+    let from = 0;
+    for (let to = rest.indexOf(END_OF_LINE); to !== -1; to = rest.indexOf(END_OF_LINE, from)) {
+      yield rest.subarray(from, to);
+      from = to + 1;
     }
-    if (rest.length > 0) throw new Error('its end is missing');
-  } finally {
-    stored.destroy();
+    rest = rest.subarray(from);
+    if (rest.length > LONGEST_LINE) throw new Error(`it is longer than ${LONGEST_LINE} bytes`);
   }
-};
+  if (rest.length > 0) throw new Error('its end is missing');
+}
 
 /** In the order of their rows. A database of before there were archives, such as an old backup, has none. */
 export const readSeals = async (queries: Queries): Promise<readonly Seal[]> => {

@@ -20,8 +20,8 @@ export type AuditFile = {
   readonly path: string;
   readonly archives: string;
   verify(given: Omit<Verification, 'archives'>): Promise<AuditVerdict>;
-  /** Oldest first, archives before the table. `onMissing` is told of an archive that is not there; without it that throws. */
-  rows(onMissing?: (file: string, rows: number) => void): AsyncIterable<Row<'audit'>>;
+  /** Oldest first, archives before the table. `onMissing` is told of an archive that is not there. */
+  rows(onMissing: (file: string, rows: number) => void): AsyncIterable<Row<'audit'>>;
   runs(): AsyncIterable<StoredRun>;
   close(): void;
 };
@@ -39,15 +39,13 @@ export const openAuditFile = (folder: string, clock: Clock, archives = archiveFo
     async *rows(onMissing) {
       let last = 0;
       for (const seal of await readSeals(queries)) {
-        try {
-          for await (const line of readArchive(join(archives, seal.file))) {
+        const archive = await readArchive(join(archives, seal.file));
+        if (archive === null) onMissing(seal.file, seal.last_seq - seal.first_seq + 1);
+        else
+          for await (const line of archive.lines()) {
             if (line.row === null) throw new Error(`${seal.file}, line ${line.line}: ${line.problem}`);
             yield line.row;
           }
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || onMissing === undefined) throw error;
-          onMissing(seal.file, seal.last_seq - seal.first_seq + 1);
-        }
         last = seal.last_seq;
       }
       yield* auditRows(queries, last);

@@ -8,7 +8,6 @@ import {
   archiveFolder,
   archiveLine,
   archiveName,
-  digestOf,
   lastSeal,
   readArchive,
   removeUnfinished,
@@ -44,9 +43,9 @@ export const createSealing = (gates: SealingGates): Sealing => {
 
   const confirm = async (seal: Seal): Promise<string | null> => {
     if (confirmed === seal.file) return null;
-    const digest = await digestOf(join(folder, seal.file));
-    if (digest === null) return `the archive ${seal.file} is missing: its rows stay in the table`;
-    if (digest !== seal.digest)
+    const archive = await readArchive(join(folder, seal.file));
+    if (archive === null) return `the archive ${seal.file} is missing: its rows stay in the table`;
+    if (archive.digest !== seal.digest)
       return `the archive ${seal.file} is not the one that was sealed: its rows stay in the table`;
     confirmed = seal.file;
     return null;
@@ -137,7 +136,9 @@ const readSlice = async (queries: Queries, from: AuditHead, before: number): Pro
 /** Before a row leaves the table, what was written is read as whoever checks it will. */
 const readBack = async (file: string, from: AuditHead, last: AuditHead): Promise<string | null> => {
   let head = from;
-  for await (const line of readArchive(file)) {
+  const archive = await readArchive(file);
+  if (archive === null) return 'it is gone';
+  for await (const line of archive.lines()) {
     if (line.row === null) return `line ${line.line}: ${line.problem}`;
     const problem = problemOf(line.row, head);
     if (problem !== null) return problem;

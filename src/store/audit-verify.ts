@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isObject } from '../base/json.ts';
 import { auditRows, BEGINNING, problemOf } from './audit.ts';
 import type { AuditHead } from './audit.ts';
-import { digestOf, readArchive, readSeals, sealDetail } from './audit-archive.ts';
+import { readArchive, readSeals, sealDetail } from './audit-archive.ts';
 import type { Seal } from './audit-archive.ts';
 import type { Queries, Row } from './tables.ts';
 
@@ -124,15 +124,14 @@ const walkArchive = async (walk: Walk, seal: Seal, given: Verification): Promise
   const before = walk.head();
   if (first !== before.seq + 1 || last < first)
     throw new Broken(before.seq + 1, `the seal of ${file} tells of rows ${first} to ${last}, behind row ${before.seq}`);
-  const path = join(given.archives, file);
-  const digest = await digestOf(path);
-  if (digest === null) {
+  const archive = await readArchive(join(given.archives, file));
+  if (archive === null) {
     if (given.acceptMissing !== true || walk.unchecked() !== before.seq)
       throw new Broken(first, `the archive with the rows ${first} to ${last} is missing`, file);
     walk.believe(seal);
     return;
   }
-  for await (const line of readArchive(path)) {
+  for await (const line of archive.lines()) {
     const next = walk.head().seq + 1;
     if (line.row === null) throw new Broken(next, `row ${next} cannot be read: ${line.problem}`, file, line.line);
     if (next > last) throw new Broken(next, `there are rows behind the last that was sealed, ${last}`, file, line.line);
@@ -142,7 +141,7 @@ const walkArchive = async (walk: Walk, seal: Seal, given: Verification): Promise
   if (head.seq !== last)
     throw new Broken(head.seq + 1, `the rows ${head.seq + 1} to ${last} are missing at its end`, file);
   if (head.hash !== seal.last_hash) throw new Broken(last, `row ${last} is not the one that was sealed`, file);
-  if (digest !== seal.digest) throw new Broken(first, 'the file is not the one that was sealed', file);
+  if (archive.digest !== seal.digest) throw new Broken(first, 'the file is not the one that was sealed', file);
 };
 
 /** Rows that are archived and not yet out of the table: they have to be the last ones of the archive. */

@@ -32,9 +32,11 @@ guide: Look at the shop.
 
 let server: HttpDouble;
 let amends: EngineUnderTest;
+let lines: string[];
 beforeEach(async () => {
   server = await startHttpDouble();
-  amends = await startEngine({
+  lines = [];
+  const given = {
     config: `
 version: 1
 recovery: { mode: auto, storm: { min: 5 }, cooldown: { after_failure: 300s, after_success: 300s } }
@@ -47,7 +49,8 @@ allow: { hosts: ["${server.host}"] }
 notify: { receivers: [ { name: all, type: webhook, url: "${server.url}/hook" } ], routes: [ { receiver: all } ] }
 `,
     files: { 'rules/shop.json': RULE, 'runbooks/shop/mend.yaml': RUNBOOK },
-  });
+  };
+  amends = await startEngine(given, { lines });
 });
 afterEach(async () => {
   await amends.close();
@@ -86,6 +89,20 @@ describe('the trace of a delivery', () => {
     const [told] = await amends.list('outbox');
     expect(sentTo('/hook')).toEqual([childOf(PARENT, `notify/${told?.id ?? ''}`)]);
     expect(new Set([mend, ...sentTo('/health'), ...sentTo('/hook'), PARENT]).size).toBe(4);
+  });
+
+  it('is in the log with run and incident, from admission to end', async () => {
+    await submit('one', PARENT);
+    await amends.settle();
+    const { id, episodeId } = await newestRun();
+    const told = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>).filter(({ run_id: of }) => of === id);
+    expect(told).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ level: 'debug', msg: 'decided', episode_id: episodeId, reason: 'admitted' }),
+        expect.objectContaining({ level: 'info', msg: 'a run was admitted', episode_id: episodeId, trace_id: TRACE }),
+        expect.objectContaining({ level: 'info', msg: 'a run ended', episode_id: episodeId, trace_id: TRACE, outcome: 'resolved', cause: 'verified' }),
+      ]),
+    );
   });
 
   it('outlasts a restart before the decision, and a rest before the run', async () => {

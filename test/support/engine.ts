@@ -123,13 +123,19 @@ export const startEngine = async (
     telemetry?: Partial<Telemetry>;
     notifiers?: ReadonlyMap<string, Notifier>;
     auditHead?: () => string | null;
+    /** Gets every line of the log. */
+    lines?: string[];
   } = {},
 ): Promise<EngineUnderTest> => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-engine-'));
   const clock = createShiftedClock();
   const ids = createIds(clock);
   const redactor = createRedactor();
-  const log = createLog(options.log === true ? 'debug' : 'silent', redactor);
+  const { lines } = options;
+  const log =
+    lines === undefined
+      ? createLog(options.log === true ? 'debug' : 'silent', redactor)
+      : createLog('debug', redactor, { write: (line) => void lines.push(line) });
   const src = new URL('../../src/', import.meta.url);
   const actions = new Map([...(await loadByName<Action>(new URL('actions/', src), true)), ...(options.actions ?? [])]);
   const facts = await loadByName<Fact>(new URL('facts/', src), false);

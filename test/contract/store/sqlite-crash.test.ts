@@ -66,7 +66,7 @@ describe('kill -9', () => {
       await store.close();
       const again = openAuditFile(folder, systemClock);
       const seen: number[] = [];
-      for await (const { seq } of again.rows()) seen.push(seq);
+      for await (const { seq } of again.rows((missing) => expect(missing).toBeNull())) seen.push(seq);
       again.close();
       expect(seen).toEqual(Array.from({ length: 1_006 }, (_, index) => index + 1));
       expect(rows(folder, 'select seq from audit order by seq')).toEqual([1_004, 1_005, 1_006]);
