@@ -6,7 +6,7 @@ import { createGunzip, gunzip, gzip } from 'node:zlib';
 import { rfc3339 } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
 import { canonical, isObject, sha256 } from '../base/json.ts';
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { Queries, Row } from './tables.ts';
 
 export type Seal = Row<'audit_seals'>;

@@ -16,7 +16,7 @@ import {
 } from './audit-archive.ts';
 import type { Seal } from './audit-archive.ts';
 import { effectiveNow } from './controls.ts';
-import { sql } from './kysely.ts';
+import { sql } from 'kysely';
 import type { Queries, Row } from './tables.ts';
 
 /** What one file holds at most, so that a slice is some tens of milliseconds of work, most of it beside the event loop. */
