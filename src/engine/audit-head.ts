@@ -37,6 +37,8 @@ export const createAuditHead = (given: {
   const tick = async (): Promise<void> => {
     const now = await head();
     show(now);
+    // Of an audit without a row nothing can be cut off.
+    if (now.seq === 0) return;
     if (now.seq !== seen?.seq) log.info({ head: spelled(now) }, 'audit head');
     seen = now;
     await mail(now);

@@ -82,10 +82,10 @@ type Walk = ReturnType<typeof createWalk>;
 const createWalk = ({ noted, onRow }: Verification) => {
   let head = BEGINNING;
   let unchecked = 0;
-  let met = false;
   const sealing = new Map<string, Row<'audit'>>();
   const meets = ({ seq, hash }: AuditHead): boolean =>
     noted !== undefined && (noted.seq === null || noted.seq === seq) && hash.startsWith(noted.hash);
+  let met = meets(BEGINNING);
   const pass = (row: AuditHead, file: string | null, line: number | null): void => {
     if (noted !== undefined && noted.seq === row.seq && !meets(row))
       throw new Broken(row.seq, `row ${row.seq} is not the one that was noted`, file, line);

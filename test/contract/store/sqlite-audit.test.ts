@@ -303,6 +303,8 @@ describe('a tampered audit', () => {
         .run('eve', auditHash(row), ROWS);
     }, head);
     expect(rewritten).toMatchObject({ ok: false, seq: ROWS });
+    // Noted before there was a row: there was nothing to lose.
+    expect(await verify({ seq: 0, hash: '0'.repeat(16) })).toMatchObject({ ok: true });
     const [row] = linesOf(files[0] ?? '').map((line) => readArchiveLine(line));
     const beginning = { seq: null, hash: row?.hash.slice(0, 16) ?? '' };
     expect(await verify(beginning)).toMatchObject({ ok: true });
