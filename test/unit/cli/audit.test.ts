@@ -10,6 +10,7 @@ import { runCommandLine } from '../../../src/cli/terminal/program.ts';
 import type { Edge } from '../../../src/cli/terminal/edge.ts';
 import { ids, silentLog } from '../../contract/store/given.ts';
 import type { SqliteStore } from '../../../src/store/sqlite.ts';
+import { check } from '../../../torture/check.ts';
 import { openShop } from '../../support/guarded-shop.ts';
 import type { Shop } from '../../support/guarded-shop.ts';
 
@@ -166,6 +167,8 @@ describe('amends audit verify', () => {
     const seqs = after.out.split('\n').map((line) => (JSON.parse(line) as { seq: number }).seq);
     expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, index) => index + 1));
     expect(after.err).toBe(`${seqs.length} rows`);
+    // Whoever checks without a line of amends' own comes to the same.
+    expect(check({ database: join(data, 'amends.db'), ledger: [] }).filter(({ id }) => id === 'I8')).toEqual([]);
     // The API has what is younger.
     expect((await shop.amends.list('audit')).at(-1)?.seq).toBe(head.seq + 1);
   });
