@@ -15,6 +15,7 @@ import { createLog } from './base/log.ts';
 import { createRedactor } from './base/secret.ts';
 import { loadCatalog } from './catalog.ts';
 import { registerSecrets } from './config-secrets.ts';
+import { revisionOf } from './config-revision.ts';
 import type { Settings, WebConfig } from './config.ts';
 import { builtInConfig, diskReaders, loadConfig, loadWebConfig } from './config.ts';
 import type { EngineContext, Loaded } from './engine/context.ts';
@@ -77,8 +78,16 @@ const load = async (settings: Settings, parts: { actions: Actions; facts: Facts 
     : await loadConfig(settings.configFile, diskReaders, settings.recoveryMode);
   if (!config.ok) return config;
   const catalog = await loadCatalog({ config: config.value, ...parts });
-  return catalog.ok ? ok({ config: config.value, catalog: catalog.value }) : catalog;
+  if (!catalog.ok) return catalog;
+  return ok({ config: config.value, catalog: catalog.value, revision: await revisionOf(config.value.folder) });
 };
+
+/** What is loaded, by digest and commit: the same in the log, the audit and the metrics. */
+const provenanceOf = ({ config, catalog, revision = null }: Loaded) => ({
+  config: config.digest,
+  catalog: catalog.digest,
+  revision,
+});
 
 const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
   settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
@@ -149,6 +158,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   if (exposed.length > 0) return refuse(exposed);
   await registerSecrets(redactor, loaded.config, web);
 
+  const version = readVersion();
+  const metrics = createMetrics({ registry: new Registry(), clock, version, collect: () => collect() });
   const owner = `${hostname()}:${process.pid}`;
   let store;
   try {
@@ -161,6 +172,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       acceptEmptyHistory: settings.acceptEmptyHistory,
       // A file that failed a sync is never trusted again by this process: the next start checks it.
       onFatal: () => process.exit(1),
+      onCommit: (ms) => metrics.committed(ms),
     });
     // A wall clock that was set back while nobody ran must not stop time until it has caught up.
     clock.resumeFrom((await store.controls()).now);
@@ -181,8 +193,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   const halt = createHaltFile(settings.haltFile);
   const emergency = createEmergencyJournal(join(settings.storagePath, 'emergency.ndjson'));
   const figures = { store: opened, clock, halt, loaded: () => loaded };
-  const version = readVersion();
-  const metrics = createMetrics({ registry: new Registry(), clock, version, collect: createCollector(figures) });
+  const collect = createCollector(figures);
   const auditHead = createAuditHead({
     clock,
     log,
@@ -213,6 +224,24 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   const engine = createEngine(context);
   let working = false;
 
+  const showLoaded = (): void => {
+    metrics.initialise(vocabularyOf(loaded));
+    metrics.reloaded(true);
+    metrics.loaded(provenanceOf(loaded));
+  };
+  const recordLoaded = (at: 'start' | 'reload'): Promise<void> =>
+    opened.write(
+      [
+        {
+          type: 'audit',
+          actor: 'amends',
+          action: 'config.loaded',
+          subject: settings.configFile,
+          detail: { ...provenanceOf(loaded), at },
+        },
+      ],
+      clock.now(),
+    );
   const reload = async (): Promise<Result<Loaded>> => {
     const [next, nextWeb] = [await load(settings, parts), await loadWeb(settings)];
     if (!next.ok || !nextWeb.ok) {
@@ -254,22 +283,10 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     await registerSecrets(redactor, next.value.config, nextWeb.value);
     loaded = next.value;
     web = nextWeb.value;
-    metrics.initialise(vocabularyOf(loaded));
-    metrics.reloaded(true);
+    showLoaded();
     server.reloadTls();
-    log.info({ config: loaded.config.digest, catalog: loaded.catalog.digest }, 'configuration loaded');
-    await opened.write(
-      [
-        {
-          type: 'audit',
-          actor: 'amends',
-          action: 'config.loaded',
-          subject: settings.configFile,
-          detail: { config: loaded.config.digest, catalog: loaded.catalog.digest },
-        },
-      ],
-      clock.now(),
-    );
+    log.info(provenanceOf(loaded), 'configuration loaded');
+    await recordLoaded('reload');
     return ok(loaded);
   };
   const server = createServer({
@@ -292,8 +309,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     loaded: () => loaded,
     reload,
     async start() {
-      metrics.initialise(vocabularyOf(loaded));
-      metrics.reloaded(true);
+      showLoaded();
       const { url } = await server.start();
       cleanUps.push(() => server.stop(GRACE_FOR_ANSWERS_MS));
       const recovered = await engine.recover();
@@ -305,6 +321,11 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
         await auditHead.tick().catch((error: unknown) => log.warn({ error }, 'the audit head is not known'));
       });
       working = true;
+      // Nobody waits for it, and a full disk does not keep amends from starting.
+      const recorded = recordLoaded('start').catch((error: unknown) =>
+        log.warn({ error }, 'the audit does not know what was loaded'),
+      );
+      cleanUps.push(() => recorded);
       // In a while, and in pieces: 64 MiB are written.
       clock.after(
         RESERVE_AFTER_MS,
@@ -322,6 +343,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
           runbooks: catalog.runbooks.size,
           components: config.components.size,
           halted: halt.reason(),
+          ...provenanceOf(loaded),
         },
         'amends is ready',
       );

@@ -16,7 +16,12 @@ import type { StoreHealth } from './store-watch.ts';
 import type { HaltFile } from './halt-file.ts';
 
 /** Replaced as a whole by a reload that succeeded. */
-export type Loaded = { readonly config: Config; readonly catalog: Catalog };
+export type Loaded = {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  /** The commit that the folder of the configuration stands at; null outside of a repository, left out where nobody asked. */
+  readonly revision?: string | null;
+};
 
 export type EngineContext = {
   readonly store: Store;

@@ -207,16 +207,21 @@ export const createDecider = (context: EngineContext, runs: Admitted): Decider =
   const commit = async (pending: readonly Pending[]): Promise<void> => {
     let open = pending;
     for (let round = 0; open.length > 0;) {
+      const began = clock.monotonic();
       const decided = await store.decide(
         open.map(({ one }) => one.request),
         clock.now(),
         admitter(context),
         runs.taker(),
       );
+      context.telemetry.admission(clock.monotonic() - began);
       const changed = open.filter((_, index) => decided[index]?.type === 'changed');
-      const writes = open.flatMap(({ one, backoff }, index) => {
+      const now = clock.now();
+      const writes = open.flatMap(({ one, letter, backoff }, index) => {
         const answer = decided[index];
-        return answer?.type === 'decided' ? concluded(one, answer, backoff) : [];
+        if (answer?.type !== 'decided') return [];
+        if (letter !== null) context.telemetry.decided(Math.max(0, now - letter.receivedAt));
+        return concluded(one, answer, backoff);
       });
       if (writes.length > 0) await store.write(writes, clock.now());
       // An admission of our own changes the history for those behind it; only what others change is given up on.

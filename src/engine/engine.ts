@@ -56,6 +56,7 @@ export const createEngine = (context: EngineContext): Engine => {
       outcome: state.outcome,
       fromAlertMs: verified === null || run.alertStartedAt === null ? null : verified - run.alertStartedAt,
       fromStartMs: verified === null || state.startedAt === null ? null : verified - state.startedAt,
+      durationMs: state.startedAt === null ? null : state.endedAt - state.startedAt,
     });
     decider.wake();
     outbox.wake();

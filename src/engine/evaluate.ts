@@ -341,7 +341,12 @@ const requestOf = (
       inputs: wish.plan.inputs,
       digests: { ...wish.plan.digests },
     })),
-    digests: { catalog: loaded.catalog.digest, config: loaded.config.digest, rule: rule?.digest ?? null },
+    digests: {
+      catalog: loaded.catalog.digest,
+      config: loaded.config.digest,
+      rule: rule?.digest ?? null,
+      revision: loaded.revision ?? null,
+    },
   };
   return {
     id: context.ids.next(),

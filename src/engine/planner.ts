@@ -59,7 +59,12 @@ export const makePlan = (request: PlanRequest): Result<Plan> => {
     rungs: Math.max(1, rule?.ladder.length ?? 1),
     mode: request.mode,
     manual: request.manual,
-    digests: { rule: rule?.digest ?? null, runbook: runbook.digest, config: loaded.config.digest },
+    digests: {
+      rule: rule?.digest ?? null,
+      runbook: runbook.digest,
+      config: loaded.config.digest,
+      revision: loaded.revision ?? null,
+    },
     policy: component.policy,
     inventorySize: component.targets.size,
     domain: component.policy.domain === null ? null : (target.labels[component.policy.domain] ?? ''),

@@ -25,7 +25,8 @@ export const runVerify = async (context: EngineContext, drive: Drive): Promise<b
       writes: [],
     }));
   }
-  const deadline = context.clock.monotonic() + left;
+  const began = context.clock.monotonic();
+  const deadline = began + left;
   const limit = new AbortController();
   const timer = context.clock.after(left, () =>
     limit.abort(new Error(`not verified within ${formatDuration(drive.plan.runbook.timeout)}`)),
@@ -51,6 +52,12 @@ export const runVerify = async (context: EngineContext, drive: Drive): Promise<b
       events: [{ type: 'verify_ended', passed, checks: context.redactor.value(checks) }],
       writes: [],
     }));
+    context.telemetry.verification({
+      component: drive.plan.component.name,
+      strategy: drive.plan.runbook.strategy,
+      passed,
+      ms: context.clock.monotonic() - began,
+    });
   } finally {
     timer.cancel();
     drive.stop.signal.removeEventListener('abort', onStop);

@@ -99,8 +99,8 @@ export const actors = (context: ApiContext): Handlers => {
           detail: 'The last good set stays in use.',
           problems: result.problems,
         });
-      const { config, catalog } = context.loaded();
-      return { body: { reloaded: true, digests: { config: config.digest, catalog: catalog.digest } } };
+      const { config, catalog, revision = null } = context.loaded();
+      return { body: { reloaded: true, digests: { config: config.digest, catalog: catalog.digest }, revision } };
     },
   };
 };

@@ -7,6 +7,7 @@ import type { DegradedRow, RunRow, Store } from '../port/store.ts';
 import { cooldownEnd } from '../run/cooldown.ts';
 import { inWindow } from '../run/guards.ts';
 import type { Attempt, Disabled } from '../run/history.ts';
+import { isApproval } from '../runbook/runbook.ts';
 import type { Limit } from '../rule/limits.ts';
 import type { BreakerState } from '../run/breaker.ts';
 import { breakerState } from '../run/breaker.ts';
@@ -142,7 +143,25 @@ export const vocabularyOf = (loaded: Loaded): Vocabulary => {
       strategies: strategies.get(kind) ?? [],
     })),
     rules: catalog.rules.rules.map((rule) => rule.name),
+    actions: actionsOf(loaded),
+    probes: config.probes.map(({ name: probe, component, target }) => ({ probe, component, target })),
     degradedModes: [...config.degradedModes.keys()],
     receivers: config.receivers.map((receiver) => receiver.name),
   };
+};
+
+/** What the runbooks of the declared components do, whichever way they go. */
+const actionsOf = ({ config, catalog }: Loaded): readonly string[] => {
+  const kinds = new Set([...config.components.values()].map(({ kind }) => kind));
+  const runbooks = [...catalog.runbooks.values()].filter(({ kind }) => kinds.has(kind));
+  const steps = runbooks.flatMap(({ before, steps: own, rollback, onSuccess, onFailure, onExhausted }) =>
+    [before, own, rollback ?? [], onSuccess.steps, onFailure.steps, onExhausted.steps].flat(),
+  );
+  const named = steps.flatMap((step) =>
+    isApproval(step) ? [] : [step.uses, ...(step.undo === null ? [] : [step.undo.uses])],
+  );
+  const checks = runbooks.flatMap(({ verify }) =>
+    verify.flatMap((check) => (check.type === 'action' ? [check.uses] : [])),
+  );
+  return [...new Set([...named, ...checks])].toSorted();
 };

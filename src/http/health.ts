@@ -15,7 +15,7 @@ export const alive = ({ version }: HealthContext): Reply => ({ body: { status: '
 
 /** 503 when it cannot take alerts in or act on them. */
 export const readiness = async (context: HealthContext, detailed: boolean): Promise<Reply> => {
-  const { config, catalog } = context.loaded();
+  const { config, catalog, revision } = context.loaded();
   const working = context.working();
   try {
     const [controls, components] = await Promise.all([
@@ -30,6 +30,7 @@ export const readiness = async (context: HealthContext, detailed: boolean): Prom
       worker: working ? 'running' : 'stopped',
       halted: controls.halt.on || context.halt.reason() !== null,
       digests: { config: config.digest, catalog: catalog.digest },
+      revision: revision ?? null,
       components: components.map((figures) => ({ name: figures.name, state: stateOf(figures) })),
       breakers: components.flatMap(({ name, breakers }) =>
         breakers

@@ -17,8 +17,8 @@ export const WEBHOOK_PATH = '/webhook/alertmanager';
 export type WebhookOptions = {
   readonly authenticate: Authenticate;
   readonly intake: { submit(source: string, body: Buffer, traceparent: string | null): Promise<Submission> };
-  readonly telemetry: Pick<Telemetry, 'delivery'>;
-  readonly clock: Pick<Clock, 'now' | 'after'>;
+  readonly telemetry: Pick<Telemetry, 'delivery' | 'acknowledged'>;
+  readonly clock: Pick<Clock, 'now' | 'after' | 'monotonic'>;
   readonly log: Log;
   readonly limits?: { readonly body?: number; readonly waiting?: number };
 };
@@ -49,6 +49,7 @@ export const createWebhookHandler = (options: WebhookOptions): WebhookHandler =>
   };
 
   const receive = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const arrived = clock.monotonic();
     const known = await authenticate(request);
     if (!known.ok) {
       refuse(request, response, known.status === 401 ? UNAUTHORIZED : BUSY);
@@ -72,7 +73,9 @@ export const createWebhookHandler = (options: WebhookOptions): WebhookHandler =>
         refuse(request, response, body);
         return;
       }
-      answer(response, await intake.submit(principal.source, body, readTraceparent(request.headers['traceparent'])));
+      const submission = await intake.submit(principal.source, body, readTraceparent(request.headers['traceparent']));
+      answer(response, submission);
+      if (submission.status === 'accepted') telemetry.acknowledged(clock.monotonic() - arrived);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) log.error({ error }, 'a delivery could not be taken in');
       // Alertmanager comes again after a 5xx and after nothing else.

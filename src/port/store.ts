@@ -361,9 +361,12 @@ export type StoreFigures = {
   readonly undecided: number;
   readonly oldestUndecidedAt: number | null;
   readonly outboxDepth: number;
+  readonly oldestOutboxAt: number | null;
   readonly approvalsWaiting: number;
   readonly openEpisodes: number;
   readonly inboxOpen: number;
+  /** Components that too many targets fail of at once; `*` stands for several components. */
+  readonly storms: readonly string[];
   readonly bytes: number;
   /** When the oldest delivery that is kept came in; null: none is. */
   readonly oldestDeliveryAt: number | null;

@@ -248,10 +248,13 @@ const createWorld = (input: BacktestInput, seen: Witness) => {
   const quiet = { value: false };
   const telemetry: Telemetry = {
     delivery: nothing,
+    acknowledged: nothing,
     alert: nothing,
     unknownFields: nothing,
     watchdog: nothing,
     decision: nothing,
+    decided: nothing,
+    admission: nothing,
     ruleDecision: nothing,
     runStarted: nothing,
     runEnded({ component, strategy, outcome }) {
@@ -260,6 +263,7 @@ const createWorld = (input: BacktestInput, seen: Witness) => {
     },
     runIneffective: nothing,
     step: nothing,
+    verification: nothing,
     probe: nothing,
     notification: nothing,
   };

@@ -4,7 +4,13 @@ import type { Json, JsonObject } from '../base/json.ts';
 import type { Mode, Policy, RuleLimits } from '../rule/limits.ts';
 import type { Runbook } from '../runbook/runbook.ts';
 
-export type Digests = { readonly rule: string | null; readonly runbook: string; readonly config: string };
+export type Digests = {
+  readonly rule: string | null;
+  readonly runbook: string;
+  readonly config: string;
+  /** The commit that all three were read at, where they stand in a git repository. */
+  readonly revision: string | null;
+};
 
 export type Plan = {
   readonly runbook: Runbook;

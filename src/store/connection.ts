@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { Kysely } from 'kysely';
 import type { Clock } from '../base/clock.ts';
 import { StoreUnavailable } from '../port/store.ts';
-import type { Statements } from './driver.ts';
+import type { OnCommit, Statements } from './driver.ts';
 import { createStatements, sqliteDialect } from './driver.ts';
 import type { Queries, Tables } from './tables.ts';
 
@@ -19,7 +19,7 @@ const FULL = 2;
 export const openConnection = (
   file: string,
   clock: Clock,
-  options: { readonly writes: boolean; readonly maxPages: number | null },
+  options: { readonly writes: boolean; readonly maxPages: number | null; readonly onCommit?: OnCommit },
 ): Connection => {
   // busy_timeout blocks the event loop for its whole length: none here, the driver waits instead.
   const database = new Database(file, { readonly: !options.writes, fileMustExist: !options.writes, timeout: 0 });
@@ -45,7 +45,7 @@ export const openConnection = (
   }
   const statements = createStatements(database);
   const queries = new Kysely<Tables>({
-    dialect: sqliteDialect(database, statements, clock, options.writes ? 'begin immediate' : 'begin'),
+    dialect: sqliteDialect(database, statements, clock, options.writes ? 'begin immediate' : 'begin', options.onCommit),
   });
   return { database, statements, queries };
 };

@@ -84,19 +84,30 @@ const createMutex = (): { lock(): Promise<void>; unlock(): void } => {
   };
 };
 
+type Begin = 'begin' | 'begin immediate';
+/** Hears how long each commit took, in milliseconds. */
+export type OnCommit = (ms: number) => void;
+
 export const sqliteDialect = (
   database: Database.Database,
   statements: Statements,
   clock: Clock,
-  begin: 'begin' | 'begin immediate',
+  begin: Begin,
+  onCommit?: OnCommit,
 ): Dialect => ({
   createAdapter: () => new SqliteAdapter(),
   createIntrospector: (queries) => new SqliteIntrospector(queries),
   createQueryCompiler: () => new SqliteQueryCompiler(),
-  createDriver: () => createDriver(database, statements, clock, begin),
+  createDriver: () => createDriver(database, statements, clock, begin, onCommit),
 });
 
-const createDriver = (database: Database.Database, statements: Statements, clock: Clock, begin: string): Driver => {
+const createDriver = (
+  database: Database.Database,
+  statements: Statements,
+  clock: Clock,
+  begin: Begin,
+  onCommit: OnCommit | undefined,
+): Driver => {
   const mutex = createMutex();
   const execute = async <R>(query: CompiledQuery, deadline: number): Promise<QueryResult<R>> => {
     // Inside a transaction a lock cannot be waited for: what was read may be old by then.
@@ -123,7 +134,9 @@ const createDriver = (database: Database.Database, statements: Statements, clock
       await patiently(clock, isHeld(connection) ? connection.deadline : 0, () => database.exec(begin));
     },
     async commitTransaction() {
+      const began = clock.monotonic();
       database.exec('commit');
+      onCommit?.(clock.monotonic() - began);
     },
     async rollbackTransaction() {
       if (database.inTransaction) database.exec('rollback');

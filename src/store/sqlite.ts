@@ -16,6 +16,7 @@ import type { Connection } from './connection.ts';
 import { asPortError, isFatal, openConnection, sqliteCode } from './connection.ts';
 import { advanceNow, effectiveNow, readControls } from './controls.ts';
 import { decideAll } from './decide.ts';
+import type { OnCommit } from './driver.ts';
 import { dueEpisodes, readEpisodes, sweepEpisodes } from './episodes.ts';
 import { bytesOf, makeFolder, markCreated, mustCreate, ownFolder, pathsIn, setRemainsAside } from './folder.ts';
 import type { Paths } from './folder.ts';
@@ -56,6 +57,8 @@ export type SqliteOptions = {
   readonly maxPages?: number;
   /** Called once when the file can no longer be trusted: end the process, and let the next start check it. */
   readonly onFatal?: (error: Error) => void;
+  /** Hears how long each commit took, in milliseconds. */
+  readonly onCommit?: OnCommit;
 };
 
 export type SqliteStore = Store & {
@@ -88,7 +91,11 @@ export const openSqliteStore = async (options: SqliteOptions): Promise<SqliteSto
 
 const openWriter = (paths: Paths, options: SqliteOptions): Connection => {
   try {
-    return openConnection(paths.database, options.clock, { writes: true, maxPages: options.maxPages ?? null });
+    return openConnection(paths.database, options.clock, {
+      writes: true,
+      maxPages: options.maxPages ?? null,
+      ...(options.onCommit === undefined ? {} : { onCommit: options.onCommit }),
+    });
   } catch (error) {
     const code = sqliteCode(error);
     if (code === null || !/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(code)) throw error;

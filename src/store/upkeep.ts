@@ -70,8 +70,11 @@ const OVER = [
 const removed = async (statement: ReturnType<typeof sql>, queries: Queries): Promise<number> =>
   Number((await statement.execute(queries)).numAffectedRows ?? 0n);
 
+/** What admission names the entry of a storm by. */
+const STORM = 'storm:';
+
 export const readFigures = async (queries: Queries, bytes: number): Promise<StoreFigures> => {
-  type Figures = Omit<StoreFigures, 'bytes' | 'archived'> & {
+  type Figures = Omit<StoreFigures, 'bytes' | 'archived' | 'storms'> & {
     readonly archives: number;
     readonly archivedRows: number;
     readonly archivedBytes: number;
@@ -80,6 +83,7 @@ export const readFigures = async (queries: Queries, bytes: number): Promise<Stor
     (select count(*) from alerts where decided = 0) as "undecided",
     (select at from alerts where decided = 0 order by seq limit 1) as "oldestUndecidedAt",
     (select count(*) from outbox where status = 'pending') as "outboxDepth",
+    (select min(at) from outbox where status = 'pending') as "oldestOutboxAt",
     (select count(*) from runs where state <> 'done' and state = 'awaiting_approval') as "approvalsWaiting",
     (select count(*) from episodes where state <> 'closed') as "openEpisodes",
     (select count(*) from inbox where status = 'open') as "inboxOpen",
@@ -90,7 +94,19 @@ export const readFigures = async (queries: Queries, bytes: number): Promise<Stor
   const [figures] = rows;
   if (figures === undefined) throw new Error('a query of figures answers one row');
   const { archives: files, archivedRows, archivedBytes, ...said } = figures;
-  return { ...said, bytes, archived: { files, rows: archivedRows, bytes: archivedBytes } };
+  // An entry about a storm closes itself when the storm is over.
+  const storms = await queries
+    .selectFrom('inbox')
+    .select('dedup')
+    .where(sql<boolean>`status = 'open' and dedup is not null`)
+    .where('dedup', 'like', `${STORM}%`)
+    .execute();
+  return {
+    ...said,
+    storms: storms.map(({ dedup }) => (dedup ?? '').slice(STORM.length)),
+    bytes,
+    archived: { files, rows: archivedRows, bytes: archivedBytes },
+  };
 };
 
 const due = prepared((queries, given: { now: number; limit: number }) =>

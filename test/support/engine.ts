@@ -30,15 +30,19 @@ import type { ShiftedClock } from './shifted-clock.ts';
 const nothing = (): void => undefined;
 const silent: Telemetry = {
   delivery: nothing,
+  acknowledged: nothing,
   alert: nothing,
   unknownFields: nothing,
   watchdog: nothing,
   decision: nothing,
+  decided: nothing,
+  admission: nothing,
   ruleDecision: nothing,
   runStarted: nothing,
   runEnded: nothing,
   runIneffective: nothing,
   step: nothing,
+  verification: nothing,
   probe: nothing,
   notification: nothing,
 };

@@ -105,7 +105,7 @@ const planFor = (
   rungs: 1,
   mode: 'auto',
   manual: null,
-  digests: { rule: null, runbook: 'sha256:0', config: 'sha256:0' },
+  digests: { rule: null, runbook: 'sha256:0', config: 'sha256:0', revision: null },
   policy,
   limits: { attempts: [], cooldownAfterFailure: null },
   inventorySize: 1,

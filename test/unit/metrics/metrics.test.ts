@@ -13,9 +13,11 @@ const nothing: Collected = {
     undecided: 0,
     oldestUndecidedAt: null,
     outboxDepth: 2,
+    oldestOutboxAt: NOW - 60_000,
     approvalsWaiting: 1,
     openEpisodes: 0,
     inboxOpen: 0,
+    storms: ['cache'],
     bytes: 4_096,
     oldestDeliveryAt: 1_700_000_000_000,
     archived: { files: 2, rows: 9_000, bytes: 1_500_000 },
@@ -38,13 +40,15 @@ const make = (collect: () => Promise<Collected> = () => Promise.resolve(nothing)
   metrics.initialise({
     components: [{ name: 'cache', strategies: ['reconnect'] }],
     rules: ['redis-down'],
+    actions: ['redis.ping'],
+    probes: [],
     degradedModes: ['slow'],
     receivers: ['oncall'],
   });
   return metrics;
 };
 const series = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-const ended = { component: 'cache', strategy: 'reconnect', fromAlertMs: 5_000, fromStartMs: 2_000 };
+const ended = { component: 'cache', strategy: 'reconnect', fromAlertMs: 5_000, fromStartMs: 2_000, durationMs: 2_000 };
 
 describe('R20 the families that others depend on', () => {
   it('R20 counts attempts by result and times what was verified', async () => {
@@ -53,7 +57,9 @@ describe('R20 the families that others depend on', () => {
       metrics.telemetry.runEnded({
         ...ended,
         outcome,
-        ...(outcome === 'resolved' ? {} : { fromAlertMs: null, fromStartMs: null }),
+        ...(outcome === 'resolved'
+          ? {}
+          : { fromAlertMs: null, fromStartMs: null, durationMs: outcome === 'withdrawn' ? null : 3_000 }),
       });
     const lines = series(await metrics.text());
     expect(lines).toEqual(
@@ -62,7 +68,7 @@ describe('R20 the families that others depend on', () => {
         'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 2',
         'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="withdrawn"} 1',
         'infra_recovery_success_total{component="cache",strategy="reconnect"} 1',
-        'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 1',
+        'infra_recovery_duration_seconds_count{component="cache",strategy="reconnect"} 3',
         'amends_recovery_from_alert_seconds_sum{component="cache",strategy="reconnect"} 5',
         'infra_recovery_cooldown_active{component="cache"} 1',
         'amends_breaker_open{component="cache",strategy="reconnect"} 1',
@@ -86,6 +92,10 @@ describe('our own', () => {
     for (const line of [
       'amends_deliveries_total{result="unauthorized"} 0',
       'amends_decisions_total{reason="cooldown",origin="delivery"} 0',
+      'amends_decisions_total{reason="admitted",origin="retry"} 0',
+      'amends_steps_total{action="redis.ping",result="failed"} 0',
+      'amends_recovery_from_alert_seconds_count{component="cache",strategy="reconnect"} 0',
+      'amends_verifications_total{component="cache",strategy="reconnect",result="failed"} 0',
       'amends_rule_decisions_total{rule="redis-down",verdict="held"} 0',
       'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 0',
       'amends_notifications_total{receiver="oncall",result="dead"} 0',
@@ -99,6 +109,9 @@ describe('our own', () => {
       expect.arrayContaining([
         'amends_approvals_waiting 1',
         'amends_outbox_depth 2',
+        `amends_outbox_oldest_timestamp_seconds ${NOW / 1_000 - 60}`,
+        'amends_storm_active{component="cache"} 1',
+        'amends_storm_active{component="*"} 0',
         'amends_attempts_used{component="cache",window="1h"} 1',
         'amends_attempts_limit{component="cache",window="1h"} 3',
         `amends_cooldown_end_timestamp_seconds{component="cache"} ${NOW / 1_000 + 1}`,
@@ -143,6 +156,55 @@ describe('our own', () => {
   });
 });
 
+describe('what is no longer there', () => {
+  const found = { success: false, ms: 1, at: NOW, outputs: { locked: true } };
+  const vocabulary = {
+    components: [{ name: 'cache', strategies: ['reconnect'] }],
+    rules: [],
+    actions: [],
+    degradedModes: [],
+    receivers: [],
+  };
+
+  it('a probe that a reload took away says nothing more, and the others go on', async () => {
+    const metrics = make();
+    metrics.telemetry.probe({ name: 'db', component: 'shop', target: 'orders' }, found);
+    metrics.telemetry.probe({ name: 'ping', component: 'cache', target: 'a' }, found);
+    metrics.initialise({ ...vocabulary, probes: [{ probe: 'ping', component: 'cache', target: 'a' }] });
+    const probes = series(await metrics.text()).filter((line) => line.startsWith('amends_probe'));
+    expect(probes.filter((line) => line.includes('probe="db"'))).toEqual([]);
+    expect(probes.filter((line) => line.includes('probe="ping"'))).toHaveLength(4);
+  });
+
+  it('a component that a reload took away has no attempts, cooldown or breaker any more', async () => {
+    let { components } = nothing;
+    const metrics = make(() => Promise.resolve({ ...nothing, components }));
+    expect(await metrics.text()).toContain('amends_attempts_used{component="cache",window="1h"} 1');
+    components = [];
+    expect(await metrics.text()).not.toMatch(
+      /^(?:amends_attempts|amends_cooldown|infra_recovery_cooldown|amends_breaker)\w*\{component="cache"/m,
+    );
+  });
+
+  it('one configuration is told of at a time: by digest, and by the commit of its folder', async () => {
+    const metrics = make();
+    metrics.loaded({ config: 'sha256:1', catalog: 'sha256:2', revision: null });
+    metrics.loaded({ config: 'sha256:3', catalog: 'sha256:2', revision: 'abc' });
+    expect(series(await metrics.text()).filter((line) => line.startsWith('amends_config_info'))).toEqual([
+      'amends_config_info{config="sha256:3",catalog="sha256:2",revision="abc"} 1',
+    ]);
+  });
+
+  it('times of runs that were observed stay when their series are asked for again', async () => {
+    const metrics = make();
+    metrics.telemetry.runEnded({ ...ended, strategy: 'restart', outcome: 'resolved' });
+    metrics.telemetry.runStarted('cache', 'restart');
+    expect(await metrics.text()).toContain(
+      'amends_recovery_from_start_seconds_count{component="cache",strategy="restart"} 1',
+    );
+  });
+});
+
 describe('C9 cardinality', () => {
   it('C9 100,000 sets of labels stay within 2,000 series and 1 MiB, the rest counted as other', async () => {
     const metrics = make();
@@ -167,6 +229,24 @@ describe('C9 cardinality', () => {
   });
 });
 
+it('a scrape of as many series as there may be takes less than 20 ms of the processor', async () => {
+  const metrics = make();
+  for (let index = 0; index < 200; index += 1)
+    metrics.telemetry.runEnded({ ...ended, strategy: `s${index}`, outcome: 'resolved' });
+  expect(series(await metrics.text()).length).toBeGreaterThan(1_900);
+  const spent = async (scrapes: number): Promise<number> => {
+    const before = process.cpuUsage();
+    for (let scrape = 0; scrape < scrapes; scrape += 1) await metrics.text();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000 / scrapes;
+  };
+  await spent(20);
+  // The best of several: what else this process does at the same time is not of the scrape.
+  const rounds: number[] = [];
+  for (let round = 0; round < 5; round += 1) rounds.push(await spent(10));
+  expect(Math.min(...rounds)).toBeLessThan(20);
+});
+
 itWith('promtool')('promtool finds nothing to say about any of them', async () => {
   const metrics = make();
   metrics.telemetry.runEnded({ ...ended, outcome: 'resolved' });
@@ -177,6 +257,16 @@ itWith('promtool')('promtool finds nothing to say about any of them', async () =
   );
   metrics.telemetry.delivery('accepted', NOW);
   metrics.telemetry.watchdog(NOW);
+  metrics.telemetry.acknowledged(1);
+  metrics.telemetry.decided(1);
+  metrics.telemetry.admission(1);
+  metrics.telemetry.runStarted('cache', 'reconnect');
+  metrics.telemetry.runIneffective('cache', 'reconnect');
+  metrics.telemetry.verification({ component: 'cache', strategy: 'reconnect', passed: true, ms: 1 });
+  metrics.telemetry.notification('oncall', 'sent');
+  metrics.telemetry.unknownFields(1);
+  metrics.committed(1);
+  metrics.loaded({ config: 'sha256:1', catalog: 'sha256:2', revision: null });
   metrics.reloaded(true);
   metrics.request('/metrics', 200);
   const said = execFileSync(binaryOf('promtool') ?? 'promtool', ['check', 'metrics'], {

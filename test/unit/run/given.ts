@@ -29,7 +29,7 @@ export const planOf = (said: Partial<Plan> & { readonly policy?: Policy; readonl
     rungs: 1,
     mode: 'auto',
     manual: null,
-    digests: { rule: null, runbook: '', config: '' },
+    digests: { rule: null, runbook: '', config: '', revision: null },
     policy: policyOf(),
     inventorySize: 4,
     domain: null,
