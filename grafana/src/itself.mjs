@@ -1,5 +1,5 @@
 // amends itself: does it hear, does it keep up, does it tell.
-import { API, dashboard, rising, stat, timeSeries, words } from './panels.mjs';
+import { API, dashboard, rising, stat, table, timeSeries, words } from './panels.mjs';
 
 export default dashboard({
   uid: 'amends-itself',
@@ -30,6 +30,7 @@ export default dashboard({
           description: 'Whether the last reload was taken. If not, the last good one is in force.',
           queries: [{ expr: 'min(amends_config_last_reload_successful)' }],
           mappings: words('refused', 'taken', ['red', 'green']),
+          links: [{ title: 'What was loaded', url: `${API}/audit?action=config.loaded` }],
           steps: [
             [null, 'red'],
             [1, 'green'],
@@ -55,6 +56,7 @@ export default dashboard({
           description: 'Notifications that wait to be sent.',
           queries: [{ expr: 'max(amends_outbox_depth)' }],
           steps: rising(1, 20),
+          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
         }),
         timeSeries({
           title: 'Deliveries',
@@ -77,6 +79,66 @@ export default dashboard({
       'Does it keep up',
       [
         timeSeries({
+          title: 'Acknowledgement',
+          description: 'From the arrival of a post to its 202, which comes after the commit.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.99, sum by (le) (rate(amends_delivery_duration_seconds_bucket[$__rate_interval])))',
+              legend: '99%',
+            },
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (rate(amends_delivery_duration_seconds_bucket[$__rate_interval])))',
+              legend: 'median',
+            },
+          ],
+        }),
+        timeSeries({
+          title: 'Received to decided',
+          description: 'How long alerts wait for their decision.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.99, sum by (le) (rate(amends_decision_delay_seconds_bucket[$__rate_interval])))',
+              legend: '99%',
+            },
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (rate(amends_decision_delay_seconds_bucket[$__rate_interval])))',
+              legend: 'median',
+            },
+          ],
+        }),
+        timeSeries({
+          title: 'Admission',
+          description: 'One transaction in which decisions pass the guards or fail them.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.99, sum by (le) (rate(amends_admission_duration_seconds_bucket[$__rate_interval])))',
+              legend: '99%',
+            },
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (rate(amends_admission_duration_seconds_bucket[$__rate_interval])))',
+              legend: 'median',
+            },
+          ],
+        }),
+        timeSeries({
+          title: 'Verification',
+          description: 'How long verifications of runs take.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.95, sum by (le) (rate(amends_verification_duration_seconds_bucket[$__rate_interval])))',
+              legend: '95%',
+            },
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (rate(amends_verification_duration_seconds_bucket[$__rate_interval])))',
+              legend: 'median',
+            },
+          ],
+        }),
+        timeSeries({
           title: 'Undecided alerts',
           description: 'Received and not yet decided.',
           queries: [{ expr: 'max(amends_alerts_undecided)', legend: 'undecided' }],
@@ -94,10 +156,23 @@ export default dashboard({
           ],
         }),
         timeSeries({
+          title: 'Oldest notification',
+          description: 'How long the oldest one has waited to be sent; 0 when none waits.',
+          unit: 's',
+          queries: [
+            {
+              expr: '(time() - max(amends_outbox_oldest_timestamp_seconds)) * (max(amends_outbox_oldest_timestamp_seconds) > bool 0)',
+              legend: 'waits',
+            },
+          ],
+          steps: rising(60, 600),
+        }),
+        timeSeries({
           title: 'Steps',
           description: 'Steps that ended, by result. Unknown: it may or may not have happened.',
           unit: 'cps',
           queries: [{ expr: 'sum by (result) (rate(amends_steps_total[$__rate_interval]))', legend: '{{result}}' }],
+          links: [{ title: 'Runs', url: `${API}/runs` }],
         }),
         timeSeries({
           title: 'Duration of steps, 95%',
@@ -135,13 +210,35 @@ export default dashboard({
       ],
     ],
     [
-      'The process',
+      'The store and the process',
       [
+        timeSeries({
+          title: 'Commits',
+          description: 'How long commits of the store take: a slow disk shows here first.',
+          unit: 's',
+          queries: [
+            {
+              expr: 'histogram_quantile(0.99, sum by (le) (rate(amends_store_commit_duration_seconds_bucket[$__rate_interval])))',
+              legend: '99%',
+            },
+            {
+              expr: 'histogram_quantile(0.5, sum by (le) (rate(amends_store_commit_duration_seconds_bucket[$__rate_interval])))',
+              legend: 'median',
+            },
+          ],
+        }),
         timeSeries({
           title: 'Size of the store',
           description: 'Database and its WAL.',
           unit: 'bytes',
           queries: [{ expr: 'max(amends_store_size_bytes)', legend: 'store' }],
+        }),
+        table({
+          title: 'What is loaded',
+          description:
+            'Digests of configuration and catalog and the git commit of their folder, by replica. They differ while a reload is under way.',
+          queries: [{ expr: 'max by (instance, config, catalog, revision) (amends_config_info)' }],
+          hide: ['Value'],
         }),
         timeSeries({
           title: 'Processor',

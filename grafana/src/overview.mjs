@@ -1,8 +1,6 @@
 // Recovery overview: what is held and why comes first, since that is what somebody is called for at night.
-import { API, barGauge, dashboard, falling, plain, rising, stat, table, timeSeries, words } from './panels.mjs';
+import { API, HELD, barGauge, dashboard, falling, plain, rising, stat, table, timeSeries, words } from './panels.mjs';
 
-const HELD =
-  'halted|disabled|maintenance|clock|stale|settling|silenced|unconfirmed|storm|unhealthy|breaker_open|busy|concurrency|cooldown|attempts_used_up|budget|undecidable';
 const ended = (more) => `sum(increase(infra_recovery_attempts_total${more}[$__range]))`;
 
 export default dashboard({
@@ -14,6 +12,7 @@ export default dashboard({
       'Held, and why',
       [
         stat({
+          width: 3,
           title: 'Halt',
           description: 'Whether everything stands still: by file, API or command line.',
           queries: [{ expr: 'max(amends_halted)' }],
@@ -22,6 +21,23 @@ export default dashboard({
           links: [{ title: 'Halt', url: `${API}/halt` }],
         }),
         stat({
+          width: 3,
+          title: 'Storm',
+          description: 'Components of which so many targets fail at once that nothing is done about any.',
+          queries: [{ expr: 'sum(max by (component) (amends_storm_active))' }],
+          steps: rising(0.5, 1),
+          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+        }),
+        stat({
+          width: 3,
+          title: 'Disabled',
+          description: 'Components that a human has disabled.',
+          queries: [{ expr: 'sum(max by (component) (amends_component_disabled))' }],
+          steps: rising(1, 3),
+          links: [{ title: 'Components', url: `${API}/components` }],
+        }),
+        stat({
+          width: 3,
           title: 'Approvals waiting',
           description: 'Runs that a human is asked about. Each holds its target until it is answered or expires.',
           queries: [{ expr: 'max(amends_approvals_waiting)' }],
@@ -29,6 +45,7 @@ export default dashboard({
           links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
         }),
         stat({
+          width: 3,
           title: 'Inbox',
           description: 'Open entries: approvals, escalations, notes.',
           queries: [{ expr: 'max(amends_inbox_open)' }],
@@ -36,18 +53,23 @@ export default dashboard({
           links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
         }),
         stat({
+          width: 3,
           title: 'Breakers open',
           description: 'Strategies that failed so often in a row that they are only tried now and then.',
           queries: [{ expr: 'sum(max by (component, strategy) (amends_breaker_open))' }],
           steps: rising(1, 2),
+          links: [{ title: 'Components', url: `${API}/components` }],
         }),
         stat({
+          width: 3,
           title: 'Components at rest',
           description: 'Components in a cooldown after an attempt.',
           queries: [{ expr: 'sum(max by (component) (infra_recovery_cooldown_active))' }],
           steps: rising(1, 5),
+          links: [{ title: 'Components', url: `${API}/components` }],
         }),
         stat({
+          width: 3,
           title: 'Degraded modes',
           description: 'Named states in which the application does less.',
           queries: [{ expr: 'sum(max by (mode) (infra_degraded_mode_active))' }],

@@ -174,6 +174,10 @@ export const labelVariable = ({ name, label, metric, of = name }) =>
     .includeAll(true)
     .allValue('.+');
 
+/** Reasons of decisions that a guard gave: the first of them that said no. */
+export const HELD =
+  'halted|disabled|maintenance|clock|stale|settling|silenced|unconfirmed|storm|unhealthy|breaker_open|busy|concurrency|cooldown|attempts_used_up|budget|undecidable';
+
 /** Where people reach amends: panels link to what its API says. */
 export const API = '${amends}/api/v1';
 

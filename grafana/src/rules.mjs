@@ -1,5 +1,5 @@
 // Rules: which of them acted, which were held back, and what those in shadow mode would have done.
-import { API, barGauge, dashboard, labelVariable, plain, rising, stat, table, timeSeries } from './panels.mjs';
+import { API, HELD, barGauge, dashboard, labelVariable, plain, rising, stat, table, timeSeries } from './panels.mjs';
 
 const R = 'rule=~"$rule"';
 
@@ -79,6 +79,18 @@ export default dashboard({
           rename: { Value: 'decisions' },
         }),
         timeSeries({
+          title: 'Suppressed, by reason',
+          description: 'Decisions that a guard refused, of all rules. The reason is the first guard that said no.',
+          queries: [
+            {
+              expr: `sum by (reason) (increase(amends_decisions_total{reason=~"${HELD}"}[$__rate_interval]))`,
+              legend: '{{reason}}',
+            },
+          ],
+          bars: true,
+          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+        }),
+        timeSeries({
           title: 'Ineffective runs',
           description: 'By component and strategy: verified, but the alert did not stay quiet.',
           queries: [
@@ -88,9 +100,11 @@ export default dashboard({
             },
           ],
           bars: true,
+          links: [{ title: 'Runs', url: `${API}/runs?outcome=unresolved` }],
         }),
         timeSeries({
           title: 'No rule answered',
+          width: 24,
           description: 'Alerts that no rule matched, that named nothing declared, or whose facts could not be had.',
           queries: [
             {

@@ -10,7 +10,12 @@ export type Panel = {
   readonly description?: string;
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
   readonly fieldConfig?: { readonly defaults: { readonly unit?: string; readonly thresholds?: unknown } };
-  readonly targets?: ReadonlyArray<{ readonly expr: string; readonly datasource: { readonly uid: string } }>;
+  readonly targets?: ReadonlyArray<{
+    readonly expr: string;
+    readonly legendFormat?: string;
+    readonly datasource: { readonly uid: string };
+  }>;
+  readonly links?: ReadonlyArray<{ readonly url: string }>;
 };
 
 export type Dashboard = {
@@ -18,6 +23,7 @@ export type Dashboard = {
   readonly title: string;
   readonly panels: readonly Panel[];
   readonly templating: { readonly list: ReadonlyArray<{ readonly name: string; readonly query: unknown }> };
+  readonly links: ReadonlyArray<{ readonly url: string }>;
   readonly annotations: { readonly list: ReadonlyArray<{ readonly expr?: string }> };
 };
 
