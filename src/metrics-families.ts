@@ -8,11 +8,12 @@ import type { Registry } from 'prom-client';
 export const MOST_SERIES = 2_000;
 const OTHER = 'other';
 /** From a lock that is let go of to a restore that takes an afternoon. */
-export const RECOVERY_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400];
+const RECOVERY_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400];
 const STEP_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
 /** With `+Inf`, the sum and the count. */
 export const RECOVERY_SERIES = RECOVERY_BUCKETS.length + 3;
+export const STEP_SERIES = STEP_BUCKETS.length + 3;
 
 type Labels<Name extends string> = Readonly<Record<Name, string>>;
 type Kept<Name extends string> = (labels: Labels<Name>) => Labels<Name>;

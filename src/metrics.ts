@@ -3,7 +3,7 @@
 import type { Registry } from 'prom-client';
 import type { Clock } from './base/clock.ts';
 import { formatDuration } from './base/duration.ts';
-import { MOST_SERIES, RECOVERY_SERIES, createFamilies, createProcessMetrics } from './metrics-families.ts';
+import { MOST_SERIES, RECOVERY_SERIES, STEP_SERIES, createFamilies, createProcessMetrics } from './metrics-families.ts';
 import type { Families } from './metrics-families.ts';
 import type { StoreFigures } from './port/store.ts';
 import type { Telemetry } from './port/telemetry.ts';
@@ -205,6 +205,7 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
   }
   for (const action of vocabulary.actions) {
     for (const result of ['succeeded', 'failed', 'unknown']) families.steps.inc({ action, result }, 0);
+    if (vocabulary.actions.length * STEP_SERIES <= MOST_SERIES / 4) families.stepDuration.ensure({ action });
   }
   for (const receiver of [...vocabulary.receivers, 'all']) {
     for (const result of ['sent', 'failed', 'dead']) families.notifications.inc({ receiver, result }, 0);

@@ -50,6 +50,7 @@ export default dashboard({
           title: 'Version',
           description: 'Which amends runs.',
           queries: [{ expr: 'max by (version) (amends_build_info)', legend: '{{version}}' }],
+          byName: true,
         }),
         stat({
           title: 'Outbox',
@@ -168,6 +169,17 @@ export default dashboard({
           steps: rising(60, 600),
         }),
         timeSeries({
+          title: 'Notifications',
+          description: 'Tries to tell a human, by receiver and result. Dead: given up after a day.',
+          queries: [
+            {
+              expr: 'sum by (receiver, result) (increase(amends_notifications_total[$__rate_interval]))',
+              legend: '{{receiver}} {{result}}',
+            },
+          ],
+          bars: true,
+        }),
+        timeSeries({
           title: 'Steps',
           description: 'Steps that ended, by result. Unknown: it may or may not have happened.',
           unit: 'cps',
@@ -187,6 +199,7 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Requests',
+          width: 24,
           description: 'By route and class of status.',
           unit: 'reqps',
           queries: [
@@ -195,17 +208,6 @@ export default dashboard({
               legend: '{{route}} {{status}}',
             },
           ],
-        }),
-        timeSeries({
-          title: 'Notifications',
-          description: 'Tries to tell a human, by receiver and result. Dead: given up after a day.',
-          queries: [
-            {
-              expr: 'sum by (receiver, result) (increase(amends_notifications_total[$__rate_interval]))',
-              legend: '{{receiver}} {{result}}',
-            },
-          ],
-          bars: true,
         }),
       ],
     ],
@@ -233,15 +235,9 @@ export default dashboard({
           unit: 'bytes',
           queries: [{ expr: 'max(amends_store_size_bytes)', legend: 'store' }],
         }),
-        table({
-          title: 'What is loaded',
-          description:
-            'Digests of configuration and catalog and the git commit of their folder, by replica. They differ while a reload is under way.',
-          queries: [{ expr: 'max by (instance, config, catalog, revision) (amends_config_info)' }],
-          hide: ['Value'],
-        }),
         timeSeries({
           title: 'Processor',
+          width: 8,
           description: 'Cores in use.',
           queries: [
             { expr: 'rate(process_cpu_seconds_total{job="amends"}[$__rate_interval])', legend: '{{instance}}' },
@@ -249,6 +245,7 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Memory',
+          width: 8,
           description: 'Resident memory, and the used part of the heap.',
           unit: 'bytes',
           queries: [
@@ -258,10 +255,20 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Event loop',
+          width: 8,
           description: 'How busy the thread that answers was between two scrapes.',
           unit: 'percentunit',
           queries: [{ expr: 'nodejs_eventloop_utilization_ratio{job="amends"}', legend: '{{instance}}' }],
           steps: rising(0.7, 0.95),
+        }),
+        table({
+          title: 'What is loaded',
+          description:
+            'Digests of configuration and catalog and the git commit of their folder, by replica. They differ while a reload is under way.',
+          queries: [{ expr: 'max by (instance, config, catalog, revision) (amends_config_info)' }],
+          hide: ['Value'],
+          width: 24,
+          height: 5,
         }),
       ],
     ],

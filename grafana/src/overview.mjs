@@ -198,6 +198,7 @@ export default dashboard({
         }),
         barGauge({
           title: 'Decisions, by reason',
+          decimals: 0,
           description: 'Everything that was decided in the time range.',
           width: 12,
           queries: [{ expr: 'sum by (reason) (increase(amends_decisions_total[$__range])) > 0', legend: '{{reason}}' }],

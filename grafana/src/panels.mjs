@@ -4,6 +4,7 @@ import { PanelBuilder as BarGauge } from '@grafana/grafana-foundation-sdk/bargau
 import {
   BigValueColorMode,
   BigValueGraphMode,
+  BigValueTextMode,
   GraphDrawStyle,
   LegendDisplayMode,
   LegendPlacement,
@@ -60,6 +61,14 @@ export const plain = [[null, PLAIN]];
 const thresholds = (steps) =>
   new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps.map(([value, color]) => ({ value, color })));
 
+/** The value now: what was true an hour ago is no answer to a number that stands alone. */
+const current = (index, { expr, legend = '' }) =>
+  new DataqueryBuilder()
+    .refId(String.fromCharCode(65 + index))
+    .datasource(SOURCE)
+    .expr(expr)
+    .legendFormat(legend)
+    .instant();
 const ranged = (index, { expr, legend = '' }) =>
   new DataqueryBuilder()
     .refId(String.fromCharCode(65 + index))
@@ -76,11 +85,24 @@ const instant = (index, { expr, legend = '' }) =>
     .format(PromQueryFormat.Table)
     .instant();
 
+/** What a word in a legend means for a person, wherever it stands: a success is never red. */
+const WORDS = {
+  'resolved|success|succeeded|passed|sent|accepted|acted': GOOD,
+  'unresolved|failure|failed|refused|invalid|dead': ACT,
+  'stuck|unknown|overloaded|unauthorized|held': LOOK,
+  'withdrawn|shadow': PLAIN,
+};
+const coloured = (panel) => {
+  for (const [words, colour] of Object.entries(WORDS))
+    panel.overrideByRegexp(`/(^|\\s)(${words})$/`, [{ id: 'color', value: { mode: 'fixed', fixedColor: colour } }]);
+  return panel;
+};
+
 const openLink = ({ title, url }) =>
   new DashboardLinkBuilder(title).type(DashboardLinkType.Link).url(url).targetBlank(true);
 
-const common = (panel, { title, description, unit = 'short', steps = plain, width, height, links = [] }) =>
-  panel
+const common = (panel, { title, description, unit = 'short', decimals, steps = plain, width, height, links = [] }) =>
+  (decimals === undefined ? panel : panel.decimals(decimals))
     .title(title)
     .description(description)
     .datasource(SOURCE)
@@ -90,20 +112,21 @@ const common = (panel, { title, description, unit = 'short', steps = plain, widt
     .span(width)
     .height(height);
 
-/** One number, or one a series, in the colour of its threshold. */
-export const stat = ({ width = 4, height = 4, queries, mappings = [], decimals, ...rest }) => {
+/** One number, or one a series, in the colour of its threshold; `byName` shows what it is called instead. */
+export const stat = ({ width = 4, height = 4, queries, mappings = [], byName = false, ...rest }) => {
   const panel = common(new Stat(), { width, height, ...rest })
-    .targets(queries.map((query, index) => ranged(index, query)))
+    .targets(queries.map((query, index) => current(index, query)))
+    .textMode(byName ? BigValueTextMode.Name : BigValueTextMode.Auto)
     .colorMode(BigValueColorMode.Value)
     .graphMode(BigValueGraphMode.None)
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']))
     .mappings(mappings);
-  return decimals === undefined ? panel : panel.decimals(decimals);
+  return panel;
 };
 
 /** Lines over time; `bars` stacks what adds up to a whole. */
 export const timeSeries = ({ width = 12, height = 8, queries, bars = false, min = 0, ...rest }) => {
-  const panel = common(new TimeSeries(), { width, height, ...rest })
+  const panel = coloured(common(new TimeSeries(), { width, height, ...rest }))
     .targets(queries.map((query, index) => ranged(index, query)))
     .min(min)
     .legend(
@@ -138,7 +161,7 @@ export const table = ({ width = 12, height = 8, queries, hide = [], rename = {},
 
 export const barGauge = ({ width = 8, height = 8, queries, ...rest }) =>
   common(new BarGauge(), { width, height, ...rest })
-    .targets(queries.map((query, index) => ranged(index, query)))
+    .targets(queries.map((query, index) => current(index, query)))
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']));
 
 /** States over time, a lane a series. */

@@ -2,6 +2,7 @@
 import { API, HELD, barGauge, dashboard, labelVariable, plain, rising, stat, table, timeSeries } from './panels.mjs';
 
 const R = 'rule=~"$rule"';
+const VERDICTS = ['acted', 'held', 'shadow', 'escalated'];
 
 export default dashboard({
   uid: 'amends-rules',
@@ -56,6 +57,7 @@ export default dashboard({
         }),
         barGauge({
           title: 'Would have acted, by rule',
+          decimals: 0,
           description: 'What to look at before a rule leaves shadow mode (amends promote).',
           width: 12,
           queries: [
@@ -67,23 +69,24 @@ export default dashboard({
         }),
         table({
           title: 'Every rule',
-          description: 'Decisions in the time range.',
+          description: 'Decisions in the time range, by what came of them.',
           width: 24,
           height: 10,
           steps: plain,
-          queries: [
-            {
-              expr: `sum by (rule, verdict) (increase(amends_rule_decisions_total{${R}}[$__range]))`,
-            },
-          ],
-          rename: { Value: 'decisions' },
+          decimals: 0,
+          queries: VERDICTS.map((verdict) => ({
+            expr: `sum by (rule) (increase(amends_rule_decisions_total{${R},verdict="${verdict}"}[$__range]))`,
+          })),
+          rename: Object.fromEntries(
+            VERDICTS.map((verdict, index) => [`Value #${String.fromCharCode(65 + index)}`, verdict]),
+          ),
         }),
         timeSeries({
           title: 'Suppressed, by reason',
           description: 'Decisions that a guard refused, of all rules. The reason is the first guard that said no.',
           queries: [
             {
-              expr: `sum by (reason) (increase(amends_decisions_total{reason=~"${HELD}"}[$__rate_interval]))`,
+              expr: `sum by (reason) (increase(amends_decisions_total{reason=~"${HELD}"}[$__rate_interval])) > 0`,
               legend: '{{reason}}',
             },
           ],

@@ -1,12 +1,14 @@
 // The shipped dashboards on a real Prometheus that has scraped a real amends at work: every panel has something to show.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { dashboards, filled, queriesOf } from '../support/dashboards.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
 import { itWith } from '../support/requires.ts';
-import { getJson, startedHere, until } from '../support/servers.ts';
+import { getJson, root, startedHere, until } from '../support/servers.ts';
 import type { Running } from '../support/servers.ts';
 
 const RUNBOOK = `version: 1
@@ -135,6 +137,40 @@ describe.each([...dashboards()])('grafana/dashboards/%s on a real Prometheus', (
       for (const { panel, expr } of queriesOf(board)) {
         await until(`${board.title}: ${panel} has data: ${expr}`, async () => (await seriesOf(expr)) > 0, 10_000);
       }
+    },
+    60_000,
+  );
+});
+
+describe('npm run dashboards:preview', () => {
+  itWith('prometheus')(
+    'draws every panel with its data on one page that needs nothing from elsewhere',
+    async () => {
+      const page = join(await servers.folder(), 'preview.html');
+      await promisify(execFile)(process.execPath, [
+        join(root, 'scripts/dashboards-preview.mjs'),
+        `--prometheus=${prometheus.url}`,
+        '--minutes=2',
+        '--scrape=1',
+        `--out=${page}`,
+      ]);
+      const html = readFileSync(page, 'utf8');
+      // Somebody looks at it with a browser; a test looks at what it says.
+      const kept = process.env['AMENDS_KEEP_PREVIEW'];
+      if (kept !== undefined) writeFileSync(kept, html);
+      const drawn = new Map(
+        [...html.matchAll(/<section id="panel-([^"]+)" data-type="[^"]+" data-series="(\d+)"/g)].map(
+          ([, id = '', series]) => [id, Number(series)],
+        ),
+      );
+      const panels = [...dashboards().values()].flatMap((board) =>
+        board.panels.filter(({ type }) => type !== 'row').map(({ id, title }) => ({ id: `${board.uid}-${id}`, title })),
+      );
+      expect(drawn.size).toBe(panels.length);
+      for (const { id, title } of panels) expect([title, (drawn.get(id) ?? 0) > 0]).toEqual([title, true]);
+      expect(html).not.toContain('No data');
+      expect(html).not.toMatch(/<script|<link|@import|url\(|\bsrc=|https?:/);
+      expect(html).not.toMatch(/NaN|undefined|Infinity/);
     },
     60_000,
   );
