@@ -1,7 +1,8 @@
 // `npm run drill`: breaks each real system in each way that its strategies mend, several times, in random order, and lets
 // a real amends with the shipped rules and runbooks recover it. Prints how often and how fast, with the figure that the
-// source runbooks give beside it. `-- --tries N`, `-- --only SYSTEM`, `-- --seed N`, `-- --output=json`. Exit 1 when fewer
-// than 95% recovered without a human, or one took a minute or more.
+// source runbooks give beside it. `-- --tries N`, `-- --only SYSTEM`, `-- --seed N`, `-- --output=json`. With `--prometheus`
+// a Prometheus watches, and what the dashboards say stands below; `--preview FILE` draws them too. Exit 1 when fewer than
+// 95% recovered without a human, or one took a minute or more.
 //
 // A system is a file beside this one: `export const available = () => null | 'why not'` and
 // `export const prepare = async ({ folder, root }) => ({ component, allow, degradedModes, faults, close })`, a fault being
@@ -22,7 +23,7 @@ const ENOUGH = 0.95;
 const LONGEST_MS = 60_000;
 const PATIENCE_MS = 90_000;
 const REST_MS = 10_000;
-const OTHERS = new Set(['main.mjs', 'typescript.mjs']);
+const OTHERS = new Set(['main.mjs', 'prometheus.mjs', 'typescript.mjs']);
 
 const { values: given } = parseArgs({
   options: {
@@ -30,6 +31,8 @@ const { values: given } = parseArgs({
     only: { type: 'string', multiple: true },
     seed: { type: 'string' },
     output: { type: 'string', default: 'table' },
+    prometheus: { type: 'boolean', default: false },
+    preview: { type: 'string' },
     // As it was built last, whatever has changed in src/ since.
     built: { type: 'boolean', default: false },
   },
@@ -41,13 +44,19 @@ const names = readdirSync(import.meta.dirname)
 const unknown = (given.only ?? []).filter((name) => !names.includes(name));
 if (unknown.length > 0 || !/^[1-9]\d{0,3}$/.test(given.tries) || !/^\d{1,10}$/.test(given.seed ?? '0')) {
   process.stderr.write(
-    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--output table|json]\n`,
+    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--prometheus] [--preview FILE] [--output table|json]\n`,
   );
   process.exit(2);
 }
 
 if (!given.built) await setUp();
 register('./typescript.mjs', import.meta.url);
+const watched = given.prometheus || given.preview !== undefined ? await import('./prometheus.mjs') : null;
+const unwatched = watched?.available() ?? null;
+if (unwatched !== null) {
+  process.stderr.write(`${unwatched}\n`);
+  process.exit(2);
+}
 const seed = given.seed === undefined ? randomInt(2 ** 31) : Number(given.seed);
 const note = (line) => process.stderr.write(`${line}\n`);
 note(`seed ${seed}`);
@@ -301,10 +310,16 @@ const restText = (rest) =>
     ? ''
     : `amends at rest: ${Math.round(rest.rssBytes / 1_000_000)} MB, ${(rest.cpuShare * 100).toFixed(1)}% of a processor over ${REST_MS / 1_000} s; the source claims 10 MB and 0.1% for its own\n`;
 
+const overviewText = (overview) =>
+  overview === null
+    ? ''
+    : `the overview says: ${overview.recovered.toFixed(1)} recovered, ${overview.failed.toFixed(1)} failed, ${((overview.rate ?? 0) * 100).toFixed(1)}%; on record: ${overview.record.success} and ${overview.record.failure}\n`;
+
 const folder = mkdtempSync(join(tmpdir(), 'amends-drill-'));
 const systems = [];
 const skipped = [];
 let amends;
+let watcher;
 let interrupted = false;
 process.once('SIGINT', () => {
   interrupted = true;
@@ -333,6 +348,7 @@ try {
     );
   };
   await until('every probe has looked once', haveLooked);
+  if (watched !== null) watcher = await watched.watch(amends.url);
   const planned = systems.flatMap(({ name, system }) =>
     system.faults.flatMap((fault) => Array.from({ length: Number(given.tries) }, () => ({ system: name, fault }))),
   );
@@ -349,18 +365,24 @@ try {
   const rows = rowsOf(results);
   const recovered = results.filter((result) => result.recovered).length;
   const slow = results.filter(({ ms }) => ms !== null && ms >= LONGEST_MS).length;
+  const overview = (await watcher?.overview()) ?? null;
+  if (given.preview !== undefined) {
+    await watcher.preview(given.preview);
+    note(given.preview);
+  }
   const rest = interrupted ? null : await atRest(amends.pid);
   const share = recovered / Math.max(1, results.length);
   if (given.output === 'json')
     process.stdout.write(
-      `${JSON.stringify({ seed, tries: results.length, recovered, share, slow, rest, rows, skipped }, null, 2)}\n`,
+      `${JSON.stringify({ seed, tries: results.length, recovered, share, slow, rest, overview, rows, skipped }, null, 2)}\n`,
     );
   else
     process.stdout.write(
-      `${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n${restText(rest)}`,
+      `${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n${overviewText(overview)}${restText(rest)}`,
     );
   process.exitCode = share >= ENOUGH && slow === 0 && !interrupted ? 0 : 1;
 } finally {
+  await watcher?.stop();
   await amends?.stop();
   for (const { system } of systems) await system.close();
   rmSync(folder, { recursive: true, force: true });

@@ -77,12 +77,15 @@ export const dataOf = async (prometheus, panel, span) => {
   return series;
 };
 
-/** Moments at which a run began. */
+/** Moments at which a run began: where marks follow upon each other, the first of them. */
 export const marksOf = async (prometheus, board, span) => {
   const marks = [];
-  for (const { expr } of board.annotations.list.filter((annotation) => annotation.expr !== undefined)) {
-    for (const { points } of await seriesOf(prometheus, { expr }, span, WIDEST_POINTS / 5))
-      marks.push(...points.map(([at]) => at));
+  for (const target of board.annotations.list.filter(({ expr }) => expr !== undefined)) {
+    const step = stepOf(span, WIDEST_POINTS);
+    for (const { points } of await seriesOf(prometheus, target, span, WIDEST_POINTS)) {
+      const begun = points.filter(([at], index) => index === 0 || at - points[index - 1][0] > step * 1.5);
+      marks.push(...begun.map(([at]) => at));
+    }
   }
-  return [...new Set(marks)].toSorted((left, right) => left - right);
+  return marks;
 };

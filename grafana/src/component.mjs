@@ -113,8 +113,8 @@ export default dashboard({
           description: 'Runs that ended. A stuck one keeps its target until a human closes its inbox entry.',
           queries: [
             {
-              expr: `sum by (strategy, outcome) (increase(amends_runs_total{${C}}[$__rate_interval]))`,
-              legend: '{{strategy}} {{outcome}}',
+              expr: `sum by (outcome) (increase(amends_runs_total{${C}}[$__rate_interval]))`,
+              legend: '{{outcome}}',
             },
           ],
           bars: true,

@@ -102,9 +102,27 @@ export default dashboard({
       ],
     ],
     [
-      'Recovered',
+      'Recoveries',
       [
         stat({
+          width: 3,
+          title: 'Recovered',
+          description: 'Attempts that were verified, in the time range.',
+          queries: [{ expr: ended('{result="success"}') }],
+          decimals: 0,
+          links: [{ title: 'Runs', url: `${API}/runs?outcome=resolved` }],
+        }),
+        stat({
+          width: 3,
+          title: 'Failed',
+          description: 'Attempts that ended without helping, in the time range.',
+          queries: [{ expr: ended('{result="failure"}') }],
+          decimals: 0,
+          steps: rising(1, 5),
+          links: [{ title: 'Runs', url: `${API}/runs?outcome=unresolved` }],
+        }),
+        stat({
+          width: 3,
           title: 'Recovery rate',
           description:
             'Verified attempts of those that ended with success or failure, in the time range. Read it beside the ineffective runs.',
@@ -114,6 +132,7 @@ export default dashboard({
           steps: falling(0.8, 0.95),
         }),
         stat({
+          width: 3,
           title: 'Ineffective',
           description: 'Verified runs whose alert did not stay quiet: counted as recovered first, failures after all.',
           queries: [{ expr: 'sum(increase(amends_runs_ineffective_total[$__range]))' }],
@@ -121,7 +140,8 @@ export default dashboard({
           steps: rising(1, 3),
         }),
         stat({
-          title: 'Recovery time, median',
+          width: 3,
+          title: 'Time, median',
           description: "From the alert's start to verified. What Prometheus waited before, its `for`, is not in it.",
           unit: 's',
           queries: [
@@ -132,7 +152,8 @@ export default dashboard({
           steps: rising(60, 300),
         }),
         stat({
-          title: 'Recovery time, 95%',
+          width: 3,
+          title: 'Time, 95%',
           description: "From the alert's start to verified; 95% were faster.",
           unit: 's',
           queries: [
@@ -143,6 +164,7 @@ export default dashboard({
           steps: rising(300, 900),
         }),
         stat({
+          width: 3,
           title: 'Handed to a human',
           description: 'Runs that ended without helping, in the time range.',
           queries: [{ expr: 'sum(increase(amends_runs_total{outcome=~"unresolved|stuck"}[$__range]))' }],
@@ -151,6 +173,7 @@ export default dashboard({
           links: [{ title: 'Escalations', url: `${API}/inbox?kind=escalation` }],
         }),
         stat({
+          width: 3,
           title: 'Open episodes',
           description: 'Incidents that are not over.',
           queries: [{ expr: 'max(amends_episodes_open)' }],

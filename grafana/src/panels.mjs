@@ -239,7 +239,7 @@ export const dashboard = ({ uid, title, description, variables = [], from = 'now
         .datasource(SOURCE)
         .enable(true)
         .iconColor(PLAIN)
-        .expr('sum by (component, strategy) (increase(amends_runs_started_total[$__interval])) > 0'),
+        .expr('sum by (component, strategy) (increase(amends_runs_started_total[1m])) > 0'),
     );
   for (const variable of variables) board.withVariable(variable);
   for (const [other, name] of BOARDS) {
@@ -253,5 +253,13 @@ export const dashboard = ({ uid, title, description, variables = [], from = 'now
     for (const panel of panels) board.withPanel(panel);
   }
   const built = board.build();
-  return { ...built, panels: built.panels.map((panel, index) => ({ ...panel, id: index + 1 })) };
+  // What the builder does not know of: how a mark is called, and how finely it is asked for.
+  const list = built.annotations.list.map((annotation) => ({
+    ...annotation,
+    step: '60s',
+    titleFormat: 'A run began',
+    textFormat: '{{component}} {{strategy}}',
+    tagKeys: 'component,strategy',
+  }));
+  return { ...built, annotations: { list }, panels: built.panels.map((panel, index) => ({ ...panel, id: index + 1 })) };
 };

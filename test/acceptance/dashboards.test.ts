@@ -142,6 +142,37 @@ describe.each([...dashboards()])('grafana/dashboards/%s on a real Prometheus', (
   );
 });
 
+describe('the overview', () => {
+  itWith('prometheus')(
+    'R20 counts what is on record: one recovery, one failure, a rate of a half',
+    async () => {
+      const overview = dashboards().get('overview.json');
+      const say = async (title: string): Promise<number> => {
+        const panel = overview?.panels.find(({ type, title: own }) => type !== 'row' && own === title);
+        const query = filled(panel?.targets?.[0]?.expr ?? '');
+        const answer = await getJson<{ data: { result: Array<{ value: [number, string] }> } }>(
+          `${prometheus.url}/api/v1/query?${new URLSearchParams({ query }).toString()}`,
+        );
+        return Number(answer.data.result[0]?.value[1]);
+      };
+      const runs = (await getJson<{ items: Array<{ outcome: string | null }> }>(`${amends.url}/api/v1/runs`)).items;
+      const count = (outcome: string): number => runs.filter((run) => run.outcome === outcome).length;
+      expect([count('resolved'), count('unresolved')]).toEqual([1, 1]);
+      // Over the few seconds of this test the two ends that increase() makes up weigh more: at most the half of it.
+      for (const [title, outcome] of [
+        ['Recovered', 'resolved'],
+        ['Failed', 'unresolved'],
+      ] as const) {
+        const said = await say(title);
+        expect(said).toBeGreaterThanOrEqual(count(outcome) * 0.999);
+        expect(said).toBeLessThan(count(outcome) * 1.5);
+      }
+      expect(await say('Recovery rate')).toBeCloseTo(0.5, 2);
+    },
+    30_000,
+  );
+});
+
 describe('npm run dashboards:preview', () => {
   itWith('prometheus')(
     'draws every panel with its data on one page that needs nothing from elsewhere',

@@ -1,7 +1,10 @@
 // `npm run drill` as people run it, once for each fault of the systems that are on every machine.
 import { spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { itWith } from '../support/requires.ts';
 import { root } from '../support/servers.ts';
 
 type Row = {
@@ -20,6 +23,14 @@ type Drilled = {
   readonly slow: number;
   readonly rest: { readonly rssBytes: number; readonly cpuShare: number };
   readonly rows: readonly Row[];
+  readonly tries: number;
+  readonly recovered: number;
+  readonly overview: {
+    readonly recovered: number;
+    readonly failed: number;
+    readonly rate: number;
+    readonly record: { readonly success: number; readonly failure: number };
+  } | null;
 };
 
 const drill = (
@@ -61,6 +72,40 @@ describe('npm run drill', () => {
     const order = err.split('\n').filter((line) => /^\d+\/\d+ /.test(line));
     expect(order).toHaveLength(rows.length);
   }, 150_000);
+
+  itWith('prometheus')(
+    'R20 R23 the queries of the overview say what the table says, within what increase() extrapolates, and the page shows it',
+    async () => {
+      const page = join(tmpdir(), `amends-drill-${process.pid}.html`);
+      try {
+        const { code, out, err } = await drill(
+          '--tries=2',
+          '--only=database',
+          '--seed=3',
+          '--output=json',
+          `--preview=${page}`,
+        );
+        expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' });
+        const { rows, recovered, tries, overview } = JSON.parse(out) as Drilled;
+        expect(tries).toBeGreaterThanOrEqual(10);
+        expect(rows.reduce((sum, row) => sum + row.recovered, 0)).toBe(recovered);
+        // Counters begin at zero and are scraped each second: at most the time since the last scrape is made up.
+        expect(overview?.record).toEqual({ success: recovered, failure: tries - recovered });
+        expect(Math.round(overview?.recovered ?? Number.NaN)).toBe(recovered);
+        expect(overview?.recovered).toBeGreaterThanOrEqual(recovered * 0.999);
+        expect(Math.round(overview?.failed ?? Number.NaN)).toBe(tries - recovered);
+        expect(overview?.rate).toBeCloseTo(recovered / tries, 3);
+        const html = readFileSync(page, 'utf8');
+        expect(html).toMatch(
+          new RegExp(`<h3>Recovered</h3><div class="stats"><div class="stat"><b[^>]*>${recovered}</b>`),
+        );
+        expect(html).toContain('class="mark"');
+      } finally {
+        rmSync(page, { force: true });
+      }
+    },
+    150_000,
+  );
 
   it('R23 a system that there is not is misuse', async () => {
     const { code, err } = await drill('--only=toaster');
