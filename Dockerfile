@@ -27,6 +27,7 @@ COPY --from=build /app/bundle bundle
 COPY package.json LICENSE ./
 COPY vendor vendor
 COPY bin bin
+COPY docs/alerts.md docs/alerts.md
 COPY schemas schemas
 COPY rules rules
 COPY runbooks runbooks

@@ -5,6 +5,7 @@ import type { Mode, Policy } from '../rule/limits.ts';
 import { weakest } from '../rule/limits.ts';
 import type { ListQuery, Rows } from '../port/store.ts';
 import { actors } from './acts.ts';
+import { alertsPage } from './alerts-page.ts';
 import type { ApiContext, Call, Handlers, Reply } from './call.ts';
 import { readDegradedModes } from './degraded.ts';
 import { componentFigures } from './figures.ts';
@@ -180,6 +181,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
       return { body: slice(runbooks, query) };
     },
     runbook: ({ params }) => ({ body: runbookOf(params) }),
+    'alerts-page': async () => ({ page: await alertsPage() }),
     'runbook-page': ({ params }) => ({ page: runbookPage(runbookOf(params)) }),
     openapi: () => ({ body: openapi(context.version) }),
   };

@@ -18,7 +18,7 @@ export type Reply = { readonly status?: number; readonly body: unknown };
 /** A whole HTML page, for a person. */
 export type PageReply = { readonly page: string };
 /** By the id of the route. */
-export type Handlers = Readonly<Record<string, (call: Call) => Promise<Reply> | Reply | PageReply>>;
+export type Handlers = Readonly<Record<string, (call: Call) => Promise<Reply | PageReply> | Reply | PageReply>>;
 
 export type ApiContext = FiguresContext & {
   readonly desk: Desk;

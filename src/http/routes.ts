@@ -145,6 +145,13 @@ export const ROUTES: readonly Route[] = [
     role: 'viewer',
     summary: "A runbook as a page to read: where the alerts' runbook_url leads.",
   },
+  {
+    id: 'alerts-page',
+    method: 'GET',
+    path: '/alerts',
+    role: 'viewer',
+    summary: 'What to do about the alerts about amends itself: where their runbook_url leads.',
+  },
 
   read(
     'alerts',
@@ -302,6 +309,8 @@ export const openapi = (version: string): object => ({
   ),
 });
 
+const PAGES: ReadonlySet<string> = new Set(['runbook-page', 'alerts-page']);
+
 const operation = (route: Route): object => {
   const names = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1]);
   const query = route.query === undefined ? {} : (z.toJSONSchema(route.query, { io: 'input' }).properties ?? {});
@@ -327,7 +336,7 @@ const operation = (route: Route): object => {
       [route.id === 'deliver' ? '202' : '200']: {
         description: 'Done.',
         ...(route.id === 'events-stream' ? { content: { 'text/event-stream': { schema: { type: 'string' } } } } : {}),
-        ...(route.id === 'runbook-page' ? { content: { 'text/html': { schema: { type: 'string' } } } } : {}),
+        ...(PAGES.has(route.id) ? { content: { 'text/html': { schema: { type: 'string' } } } } : {}),
         ...(isList ? { content: { 'application/json': { schema: { $ref: '#/components/schemas/Page' } } } } : {}),
       },
       default: {

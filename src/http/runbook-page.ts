@@ -43,7 +43,7 @@ const EFFECTS: Readonly<Record<Runbook['effect'], string>> = {
   destroy: 'It may destroy things.',
 };
 
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   text
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
