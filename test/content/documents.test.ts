@@ -103,7 +103,7 @@ it('the commands that documents and guides name are there', () => {
 });
 
 it('the metrics that documents name are there', () => {
-  const known = read('src/metrics.ts');
+  const known = read('src/metrics-families.ts');
   for (const file of ['README.md', 'docs/operations.md', 'docs/runbooks.md', 'alerts/database.yaml']) {
     for (const [name] of read(file).matchAll(
       /\b(?:amends|infra)_[a-z_]+(?:_total|_seconds|_active|_success|_output|_used|_limit|_open|_waiting|_depth|_successful)\b/g,
