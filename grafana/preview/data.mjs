@@ -14,7 +14,7 @@ export const stepOf = ({ from, to, scrapeSeconds }, points = WIDEST_POINTS) =>
   Math.max(scrapeSeconds, Math.ceil((to - from) / points));
 
 /** The text that Grafana would send, with every variable at All. */
-export const filled = (text, span, points) => {
+const filled = (text, span, points) => {
   const step = stepOf(span, points);
   const rate = Math.max(step + span.scrapeSeconds, 4 * span.scrapeSeconds);
   return text
@@ -25,7 +25,7 @@ export const filled = (text, span, points) => {
 };
 
 /** `{{label}}` by its value; without a legend, as Prometheus would write the series. */
-export const nameOf = (legend, labels) => {
+const nameOf = (legend, labels) => {
   if (legend !== '') return legend.replaceAll(/\{\{\s*(\w+)\s*\}\}/g, (_, label) => labels[label] ?? '');
   const { __name__: metric = '', ...rest } = labels;
   const told = Object.entries(rest).map(([label, value]) => `${label}="${value}"`);

@@ -19,7 +19,7 @@ const heading = (block: string): string | null => {
 };
 
 const items = (block: string): string | null =>
-  /^1\. /.test(block)
+  block.startsWith('1. ')
     ? `<ol>${block
         .split(/^\d+\. /m)
         .slice(1)

@@ -93,7 +93,7 @@ it('C9 100,000 distinct sets of labels sent in: series and scrape time stay as t
   expect(figure(after, 'amends_alerts_total\\{status="firing"\\}')).toBe((POSTS + 1) * ALERTS);
   expect(seriesOf(after)).toEqual(seriesOf(before));
   expect(Buffer.byteLength(after)).toBeLessThan(1_024 * 1_024);
-  console.log(costBefore, costAfter);
   expect(costAfter).toBeLessThan(20);
-  expect(costAfter).toBeLessThan(costBefore * 2 + 2);
+  // 100,000 incidents are open by now, and the store counts them.
+  expect(costAfter).toBeLessThan(costBefore + 8);
 }, 400_000);

@@ -38,9 +38,18 @@ describe('deploy/compose.yaml', () => {
       'prometheus',
       'redis',
     ]);
-    const known = ['build', 'command', 'depends_on', 'environment', 'image', 'network_mode', 'restart', 'volumes'];
+    const known = new Set([
+      'build',
+      'command',
+      'depends_on',
+      'environment',
+      'image',
+      'network_mode',
+      'restart',
+      'volumes',
+    ]);
     for (const [name, service] of services)
-      expect([name, Object.keys(service).filter((key) => !known.includes(key))]).toEqual([name, []]);
+      expect([name, Object.keys(service).filter((key) => !known.has(key))]).toEqual([name, []]);
     for (const [name, { depends_on = [] }] of services)
       expect([name, depends_on.filter((other) => !(other in compose.services))]).toEqual([name, []]);
   });
