@@ -238,6 +238,15 @@ describe('one thing', () => {
     expect((await given.ask('/runbooks/cache/nope', { as: 'viewer' })).status).toBe(404);
   });
 
+  it('what to do about the alerts about amends is a page, with a place for each of them', async () => {
+    const { status, headers, text } = await given.ask('/alerts', { as: 'viewer' });
+    expect([status, headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+    expect(text).toContain('<h2 id="amendsdown">AmendsDown</h2>');
+    expect(text).toContain('<li>Start it. ');
+    expect(text).toContain('<code>amends inbox list</code>');
+    expect((await given.ask('/alerts')).status).toBe(401);
+  });
+
   it.each(['decisions/nope', 'decisions/nope/explain', 'runs/nope', 'components/nope', 'runbooks/cache/nope'])(
     '%s is not found',
     async (path) => {
