@@ -7,7 +7,7 @@ import type { RunState } from '../run/state.ts';
 import { stepState } from '../run/state.ts';
 import type { Write } from '../run/writes.ts';
 import { compileExpect } from '../runbook/expression.ts';
-import type { ActionCheck, ActionStep, Severity } from '../runbook/runbook.ts';
+import type { ActionCheck, ActionStep, ApprovalStep, Severity } from '../runbook/runbook.ts';
 import { RUNBOOK_ROOTS } from '../runbook/path.ts';
 import { compileTemplate, render, styleOf } from '../runbook/template.ts';
 import type { Request } from '../port/action.ts';
@@ -15,6 +15,8 @@ import type { RunAlone } from '../port/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Performance } from './perform.ts';
 import { perform } from './perform.ts';
+
+const LONGEST_QUESTION = 4_000;
 
 export type Rendered =
   | { readonly ok: true; readonly input: JsonObject; readonly shown: JsonObject }
@@ -53,6 +55,22 @@ export const renderStep = (plan: Plan, runId: string, state: RunState, key: stri
 
 /** The run whose step it is. */
 export type Performing = { readonly plan: Plan; readonly runId: string; readonly view: Pick<RunAlone, 'run'> };
+
+/** What an approver is asked, with every template filled, in one line. */
+export const renderQuestion = (
+  plan: Plan,
+  runId: string,
+  state: RunState,
+  { approve: { question } }: ApprovalStep,
+): { readonly ok: true; readonly question: string } | { readonly ok: false; readonly error: string } => {
+  const rendered = fill('inbox.add', { question }, templateContext(plan, runId, state, {}));
+  if (!rendered.ok) return { ok: false, error: `its question cannot be put: ${rendered.error}` };
+  const text = rendered.input['question'];
+  if (typeof text !== 'string') return { ok: false, error: 'its question is not a text' };
+  // oxlint-disable-next-line no-control-regex
+  const line = text.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ');
+  return { ok: true, question: line.slice(0, LONGEST_QUESTION) };
+};
 
 export const performStep = (
   context: EngineContext,

@@ -12,7 +12,7 @@ import type { RunAlone, RunView } from '../port/store.ts';
 import { askPresent } from './present.ts';
 import type { EngineContext } from './context.ts';
 import type { Addition } from './record.ts';
-import { renderStep } from './step.ts';
+import { renderQuestion, renderStep } from './step.ts';
 import type { Drive } from './drive.ts';
 import { append, extend, failure, verdictAt, waitsForBetter, heldBack } from './drive.ts';
 import { runStep, performIntended, settleUnknown } from './effect.ts';
@@ -119,9 +119,13 @@ const carryOut = async (context: EngineContext, drive: Drive, command: Command):
       return true;
     case 'ask': {
       const { step, key } = command;
-      await append(context, drive, (view) =>
-        askWrites(context, drive, key, step.approve.question, view.now + step.approve.expires),
-      );
+      const asked = renderQuestion(drive.plan, drive.runId, drive.state, step);
+      if (!asked.ok) {
+        await extend(context, drive, () => ({ events: [failure(key, 'permanent', asked.error, false)], writes: [] }));
+        return true;
+      }
+      const question = context.redactor.text(asked.question);
+      await append(context, drive, (view) => askWrites(context, drive, key, question, view.now + step.approve.expires));
       return false;
     }
     case 'wait':

@@ -45,8 +45,31 @@ export const checkArguments = (
     ...misfits(action.input, given).filter((problem) => isCertain(problem, templated)),
     ...references.flatMap((reference) => checkReference(reference, sight)),
     ...(uses === 'command.run' ? checkInterpreter(given, references) : []),
+    ...(uses.startsWith('kubernetes.') ? checkDeclared(references) : []),
   ];
 };
+
+/** The question of an approval step, whose templates show the approver what earlier steps found out. */
+export const checkQuestion = (question: string, sight: Sight): readonly Problem[] => {
+  const template = compileTemplate({ question }, RUNBOOK_ROOTS);
+  return template.ok
+    ? template.value.references.flatMap((reference) => checkReference(reference, sight))
+    : template.problems;
+};
+
+/** A cluster, a namespace and a workload are what a target declares: no label, input or output picks another. */
+const checkDeclared = (references: readonly Reference[]): readonly Problem[] =>
+  references
+    .filter(
+      ({ path, pointer }) =>
+        /^\/connect(?:\/|$)/.test(pointer) && !['connect', 'target', 'component'].includes(path[0]),
+    )
+    .map(({ path, pointer }) => ({
+      code: 'workload-from-outside',
+      message: `${showPath(path)} would choose what is changed in the cluster`,
+      mend: "declare it in the target's connect and write connect: ${{ connect }}",
+      pointer,
+    }));
 
 /** A template may turn into anything, so whatever touches one is left to the check before the step. */
 const isCertain = (problem: Problem, templated: readonly string[]): boolean => {

@@ -26,6 +26,7 @@ export type ActionStep = {
 
 export type ApprovalStep = {
   readonly id: string;
+  /** The question holds templates like a `with`, so that it can show what earlier steps found out. */
   readonly approve: { readonly question: string; readonly expires: number };
   readonly if: string | null;
 };

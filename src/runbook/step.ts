@@ -4,7 +4,7 @@ import { didYouMean } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
 import { pointer } from '../base/json.ts';
 import type { JsonObject } from '../base/json.ts';
-import { checkArguments } from './arguments.ts';
+import { checkArguments, checkQuestion } from './arguments.ts';
 import type { KnownAction, KnownActions } from './arguments.ts';
 import { compileCondition } from './expression.ts';
 import type { ActionStep, Effect, Step } from './runbook.ts';
@@ -30,6 +30,11 @@ const DEFAULT_RETRY = { attempts: 1, delay: 1_000, factor: 2 };
 export const buildStep = (building: Building, document: StepDocument, at: At, place: 'before' | 'steps'): Step => {
   if (!('approve' in document)) return buildActionStep(building, document, at, place);
   const expires = document.approve.expires === undefined ? DEFAULT_EXPIRES : ms(document.approve.expires);
+  const { scope, earlier } = building;
+  const found = checkQuestion(document.approve.question, { scope, earlier, undo: false });
+  building.problems.push(
+    ...found.map((problem) => ({ ...problem, pointer: `${pointer([...at, 'approve'])}${problem.pointer ?? ''}` })),
+  );
   return {
     id: document.id,
     approve: { question: document.approve.question, expires },

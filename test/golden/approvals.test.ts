@@ -251,6 +251,31 @@ describe('an approval', () => {
     expect(effects()).toEqual([]);
   });
 
+  it('in the middle of a run shows what earlier steps found out, in one line', async () => {
+    const look = '  - { id: look, uses: http.get, with: { url: "${{ connect.url }}/state" } }';
+    const asks = '  - { id: ask, approve: { question: "Mend ${{ target }}, which is ${{ steps.look.outputs.status }}?", expires: 20m } }';
+    await amends.reload({ 'runbooks/shop/mend.yaml': runbook([look, asks, post('mend')].join('\n')), 'rules/shop.json': rule({ mode: 'auto' }) });
+    await amends.post([firing()]);
+    const run = await latest();
+    expect(run).toMatchObject({ state: 'awaiting_approval' });
+    expect((await amends.list('inbox')).map(({ title }) => title)).toContain('Mend main, which is 200?');
+    expect(await approve(run?.id)).toMatchObject({ ok: true });
+    await amends.settle();
+    expect(await latest()).toMatchObject({ outcome: 'resolved' });
+  });
+
+  it('that cannot be put, since what it would show is not there, is not asked: the step fails and nothing is done', async () => {
+    const look = '  - { id: look, uses: http.get, with: { url: "${{ connect.url }}/state" } }';
+    const asks = '  - { id: ask, approve: { question: "Mend what is ${{ steps.look.outputs.json }}?", expires: 20m } }';
+    await amends.reload({ 'runbooks/shop/mend.yaml': runbook([look, asks, post('mend')].join('\n')), 'rules/shop.json': rule({ mode: 'auto' }) });
+    await amends.post([firing()]);
+    expect(await latest()).toMatchObject({ outcome: 'unresolved', cause: 'step_failed' });
+    const { events = [] } = (await amends.store.run((await latest())?.id ?? '')) ?? {};
+    expect(events.map(({ event }) => event)).toContainEqual(
+      expect.objectContaining({ type: 'step_failed', step: 'steps/ask', error: expect.stringContaining('its question cannot be put') as unknown }),
+    );
+  });
+
   it('given while halted keeps the run queued, and its guards are asked when the halt is lifted', async () => {
     await amends.post([firing()]);
     const run = await latest();

@@ -43,5 +43,9 @@ export const knownActions: KnownActions = new Map([
       { status: 'HTTP status', body: 'parsed or text' },
     ),
   ],
+  [
+    'kubernetes.scale',
+    action('change', { connect: z.looseObject({}), replicas: z.number() }, { replicas: 'how many it wants now' }),
+  ],
   ['notify.send', action('change', { title: z.string(), body: z.string().optional() })],
 ]);
