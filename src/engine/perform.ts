@@ -117,6 +117,7 @@ const attempt = async (
       redactor.register(value);
       return value;
     },
+    conceal: (value) => redactor.register(value),
     request: (change) => void requests.push(change),
     recall: () => recall(context, call.run),
     began() {

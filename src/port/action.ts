@@ -84,6 +84,8 @@ export type ActionContext = {
   readonly traceparent?: string;
   /** Reads a secret file named by a declared `*_file` member and registers it for redaction. */
   secret(file: string): Promise<string>;
+  /** Registers a secret that stands among other things in a file, such as the token in a kubeconfig. */
+  conceal(value: string): void;
   request(change: Request): void;
   /** What amends itself has on record around this run, bounded in size; absent where there is no record to look into. */
   recall?(): Promise<JsonObject>;

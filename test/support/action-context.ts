@@ -64,6 +64,7 @@ export const createContexts = (): Contexts => {
           secrets.push(value.trim());
           return value;
         },
+        conceal: (value) => void secrets.push(value),
         request: (change) => requests.push(change),
         recall: async () => ({ recent_events: [], open_inbox: [], earlier_runs: [], last_log: [], degraded_modes: [] }),
         began: () => (begun += 1),

@@ -20,6 +20,15 @@ export type HttpRequest = {
   readonly repeatable: boolean;
   /** Bytes of the largest body, either way; 1 MiB without it. */
   readonly largest?: number;
+  readonly tls?: Tls;
+};
+/** PEM texts: authorities in place of the system's, and what we show of ourselves. */
+export type Tls = {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** The name in the server's certificate, where it is not the host's. */
+  readonly servername?: string;
 };
 export type HttpReply = {
   readonly status: number;
@@ -44,9 +53,12 @@ const pinned =
   };
 
 /** An agent for one request, which notes when there was a connection to send it over. */
-const agentFor = (url: URL, address: Address, onConnected: () => void): HttpAgent => {
+const agentFor = (url: URL, address: Address, tls: Tls, onConnected: () => void): HttpAgent => {
   const options = { lookup: pinned(address), keepAlive: false, maxSockets: 1 };
-  const agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options);
+  const agent =
+    url.protocol === 'https:'
+      ? new HttpsAgent({ ...options, ...tls, rejectUnauthorized: true })
+      : new HttpAgent(options);
   const create = agent.createConnection.bind(agent) as (...args: unknown[]) => NodeJS.EventEmitter;
   (agent as unknown as { createConnection: typeof create }).createConnection = (...args) => {
     const socket = create(...args);
@@ -80,7 +92,7 @@ export const sendRequest = async (request: HttpRequest, context: HttpContext): P
   const address = await resolveAllowed(url, context.allow);
   signal.throwIfAborted();
   let left = false;
-  const agent = agentFor(url, address, () => (left = true));
+  const agent = agentFor(url, address, request.tls ?? {}, () => (left = true));
   const start = context.monotonic();
   context.began();
   try {

@@ -20,6 +20,7 @@ import type { Server } from '../../support/requires.ts';
 import { makeDatabase } from '../../support/sqlite-files.ts';
 import { CONTAINERS, containerCases } from './container-cases.ts';
 import { PG_TOOLS, dataCases } from './data-cases.ts';
+import { kubernetesCases } from './kubernetes-cases.ts';
 import { redisCases } from './redis-cases.ts';
 import { GIT, serviceCases } from './service-cases.ts';
 import { endSystemCases, systemCases, systemCommands } from './system-cases.ts';
@@ -28,6 +29,7 @@ const actions = await loadByName<Action>(new URL('../../../src/actions/', import
 const contexts = createContexts();
 const redis = redisCases(contexts.folder);
 const containers = containerCases(contexts.folder);
+const kubernetes = kubernetesCases();
 const services = serviceCases(contexts.folder);
 const pidFile = join(contexts.folder, 'service.pid');
 const schemaFile = join(contexts.folder, 'schema.sql');
@@ -45,6 +47,7 @@ afterAll(async () => {
   endSystemCases();
   await redis.stop();
   await containers.stop();
+  await kubernetes.stop();
   await data.stop();
   await services.stop();
   await server.close();
@@ -121,6 +124,7 @@ const cases: Readonly<Record<string, Case>> = {
   'wait.for': { good: () => ({ duration: '1ms' }), long: () => ({ duration: '1h' }) },
   ...redis.cases,
   ...containers.cases,
+  ...kubernetes.cases,
   ...data.cases,
   ...services.cases,
   ...systemCases(contexts.folder, () => contexts.make()),

@@ -66,6 +66,37 @@ describe('the secrets of a configuration', () => {
     for (const text of ['the-secret-of-pid', '-----BEGIN KEY-----']) expect(redactor.text(text)).toBe(text);
   });
 
+  it('I13 C12 of a kubeconfig are its tokens, passwords and keys, and none of its other words', async () => {
+    const key = '-----BEGIN EC PRIVATE KEY-----\nline-of-the-key\n-----END EC PRIVATE KEY-----';
+    const data = Buffer.from(`${key}\n`).toString('base64');
+    writeFiles(folder, {
+      'amends.yaml': {
+        version: 1,
+        components: {
+          shop: {
+            kind: 'kubernetes',
+            connect: { kubeconfig: join(folder, 'kubeconfig') },
+            inventory: { static: ['web'] },
+          },
+        },
+      },
+      kubeconfig: `apiVersion: v1
+users:
+  - name: plain
+    user:
+      token: plain-token-0123
+  - { name: flow, user: { "token": "flow-token-4567", password: 'quoted word' } }
+  - { name: certificate, user: { client-certificate-data: a-certificate, client-key-data: ${data} } }
+`,
+    });
+    const redactor = createRedactor();
+    await registerSecrets(redactor, must(await loadConfig(join(folder, 'amends.yaml'))), null);
+    for (const text of ['plain-token-0123', 'flow-token-4567', 'quoted word', data, key])
+      expect(redactor.text(`it is ${text}`)).toBe('it is [redacted]');
+    for (const text of ['apiVersion: v1', 'name: plain', 'a-certificate', 'certificate'])
+      expect(redactor.text(text)).toBe(text);
+  });
+
   it('that cannot be read are told of by whoever needs them', async () => {
     writeFiles(folder, {
       'amends.yaml': {

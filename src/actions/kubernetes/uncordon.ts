@@ -1,0 +1,23 @@
+// Gives a node back that amends has cordoned.
+import { z } from 'zod';
+import { defineAction } from '../../port/action.ts';
+import { need, withCluster } from './cluster.ts';
+import { declared, node } from './connect.ts';
+import { nodeOutputs, setCordon, shownNode } from './cordoning.ts';
+
+export default defineAction({
+  summary: 'Lets a declared node take new pods again, if it was amends that cordoned it.',
+  effect: 'change',
+  input: z.strictObject({ connect: declared({ node }) }),
+  outputs: { ...nodeOutputs, changed: 'this try has given it back' },
+  undo: 'kubernetes.cordon',
+  defaultTimeout: 30_000,
+  run: ({ connect }, context) => {
+    const { node: name } = connect;
+    return withCluster(connect, context, [need.node('get', name), need.node('patch', name)], async (cluster) => {
+      const { before, changed } = await setCordon(cluster, name, false, context.marker, async () => null);
+      const outputs = { ...shownNode(before), changed };
+      return { outputs: changed ? { ...outputs, cordoned: false, by_amends: false } : outputs };
+    });
+  },
+});

@@ -1,0 +1,101 @@
+// Samples of input for the actions on a cluster, on a double that speaks the API of Kubernetes.
+import type { JsonObject } from '../../../src/base/json.ts';
+import { reconcile } from '../../support/kubernetes-controllers.ts';
+import { startKubernetes } from '../../support/kubernetes.ts';
+import type { KubernetesDouble } from '../../support/kubernetes.ts';
+
+type Case = {
+  readonly good: () => Promise<JsonObject>;
+  readonly long?: () => Promise<JsonObject>;
+};
+export type KubernetesCases = { readonly cases: Readonly<Record<string, Case>>; stop(): Promise<void> };
+
+export const kubernetesCases = (): KubernetesCases => {
+  let started: Promise<KubernetesDouble> | null = null;
+  let made = 0;
+  /** `hanging`: it takes what changes something, and says nothing. */
+  const cluster = async (
+    more: JsonObject,
+    hanging = false,
+  ): Promise<{ double: KubernetesDouble; connect: JsonObject }> => {
+    const double = await (started ??= startKubernetes());
+    double.override = ({ method, path }) =>
+      hanging && method !== 'GET' && !path.includes('accessreviews') ? 'hang' : null;
+    const { url: server, tokenFile: token_file, caFile: ca_file, clusterUid: cluster_uid } = double;
+    return { double, connect: { server, token_file, ca_file, cluster_uid, ...more } };
+  };
+  const rolled = async (hanging = false, image = 'web:2'): Promise<JsonObject> => {
+    made += 1;
+    const deployment = `web-${made}`;
+    const { double, connect } = await cluster({ namespace: 'shop', deployment }, hanging);
+    double.deploy(deployment, 'web:1');
+    await double.settled(deployment);
+    double.deploy(deployment, image);
+    if (image === 'web:2') await double.settled(deployment);
+    return { connect };
+  };
+  const back = async (hanging = false): Promise<JsonObject> => {
+    const input = await rolled(hanging);
+    const { world } = await cluster({}, hanging).then(({ double }) => double);
+    const set = [...world.replicaSets.values()].find(({ metadata }) => metadata.name.startsWith(`web-${made}-`));
+    const hash = set?.metadata.labels['pod-template-hash'] ?? '';
+    return { ...input, revision: 1, hash };
+  };
+  const stuck = async (hanging = false): Promise<JsonObject> => {
+    const input = await rolled(hanging);
+    const { double } = await cluster({}, hanging);
+    const [pod] = double.podsOf(`web-${made}`);
+    const { name = '', uid = '' } = pod?.metadata ?? {};
+    double.world.hung.add(uid);
+    reconcile(double.world);
+    return { ...input, pod: name, uid };
+  };
+  const onNode = async (hanging = false, cordoned = false): Promise<JsonObject> => {
+    made += 1;
+    const node = `node-${made}`;
+    const { double, connect } = await cluster({ node }, hanging);
+    double.world.nodes.clear();
+    double.node(node, false);
+    double.node('other');
+    const there = double.world.nodes.get(`/${node}`);
+    if (cordoned && there !== undefined) {
+      there.spec.unschedulable = true;
+      there.metadata.annotations['amends/cordoned-by'] = 'a run';
+    }
+    return { connect };
+  };
+  const job = async (image: string): Promise<JsonObject> => {
+    made += 1;
+    const cronjob = `report-${made}`;
+    const { double, connect } = await cluster({ namespace: 'shop', cronjob });
+    double.world.images.set('hangs', 'hangs');
+    double.cronJob(cronjob, image);
+    return { connect };
+  };
+  const broken = async (): Promise<JsonObject> => {
+    const { double } = await cluster({});
+    double.world.images.set('web:silent', 'never-ready');
+    return rolled(false, 'web:silent');
+  };
+  return {
+    cases: {
+      'kubernetes.cordon': { good: () => onNode(), long: () => onNode(true) },
+      'kubernetes.uncordon': { good: () => onNode(false, true), long: () => onNode(true, true) },
+      'kubernetes.node': { good: () => onNode() },
+      'kubernetes.delete-pod': { good: () => stuck(), long: () => stuck(true) },
+      'kubernetes.pods': { good: () => rolled() },
+      'kubernetes.revisions': { good: () => rolled() },
+      'kubernetes.rollout-restart': { good: () => rolled(), long: () => rolled(true) },
+      'kubernetes.rollout-status': { good: () => rolled(), long: broken },
+      'kubernetes.rollout-undo': { good: () => back(), long: () => back(true) },
+      'kubernetes.run-job': { good: () => job('works'), long: () => job('hangs') },
+      'kubernetes.scale': {
+        good: async () => ({ ...(await rolled()), replicas: 3 }),
+        long: async () => ({ ...(await rolled(true)), replicas: 3 }),
+      },
+    },
+    async stop() {
+      await (await started)?.close();
+    },
+  };
+};
