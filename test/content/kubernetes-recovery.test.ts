@@ -31,8 +31,8 @@ components:
       namespace: shop
     inventory:
       static:
-        - { target: web, connect: { deployment: web, health_url: "${cluster.service('web')}" } }
-    allow: { actions: ["kubernetes.*", "http.poll", "inbox.add"] }
+        - { target: web, connect: { deployment: web, cronjob: refill, health_url: "${cluster.service('web')}" } }
+    allow: { actions: ["kubernetes.*", "http.*", "inbox.add"] }
   nodes:
     kind: kubernetes
     match: ['alertname="KubeNodeNotReady"']
@@ -172,6 +172,18 @@ describe('pods that hang', () => {
     expect(uids().filter((uid) => before.includes(uid))).toEqual([]);
   });
 
+  it('R18: a connection that breaks after the restart was sent: the second try finds it done, and there is one rollout', async () => {
+    hang(...cluster.podsOf('web'));
+    let broken = 0;
+    cluster.override = ({ method }) => (method === 'PATCH' && (broken += 1) === 1 ? 'done-and-reset' : null);
+    await fire('KubeDeploymentReplicasMismatch');
+    const { run, outputs } = await storyOf(amends);
+    expect(run).toMatchObject({ strategy: 'rollout_restart', outcome: 'resolved', cause: 'verified' });
+    expect(outputs('steps/restart')).toMatchObject({ restarted: false });
+    expect(cluster.asked.filter(({ method }) => method === 'PATCH')).toHaveLength(1);
+    expect(await page()).toEqual({ status: 200, image: 'shop:1' });
+  });
+
   it('F55: a restart that goes well and whose pods end a moment later has failed; then a human is asked to go back', async () => {
     cluster.deploy('web', 'shop:2');
     await cluster.settled('web');
@@ -247,6 +259,28 @@ describe('a node that is not ready', () => {
     await askFor(amends, { component: 'nodes', target: 'node-a', strategy: 'uncordon_node' });
     expect((await storyOf(amends)).run).toMatchObject({ strategy: 'uncordon_node', outcome: 'resolved' });
     expect(cluster.world.nodes.get('/node-a')?.spec.unschedulable).toBeUndefined();
+  });
+});
+
+describe('a job that mends something', () => {
+  it('R18: runs once from its template, by hand, and the service is looked at from outside', async () => {
+    cluster.cronJob('refill', 'refill:1');
+    await askFor(amends, { component: 'shop', target: 'web', strategy: 'run_job' });
+    const { run, outputs } = await storyOf(amends);
+    expect(run).toMatchObject({ strategy: 'run_job', outcome: 'resolved', cause: 'verified' });
+    expect(outputs('steps/job')).toMatchObject({ started: true, succeeded: 1 });
+    expect([...cluster.world.jobs.values()].map(({ spec }) => spec.template.spec.containers[0]?.image)).toEqual([
+      'refill:1',
+    ]);
+  });
+
+  it('that ends badly has mended nothing, and the cluster says why', async () => {
+    cluster.world.images.set('refill:2', 'crashes');
+    cluster.cronJob('refill', 'refill:2');
+    await askFor(amends, { component: 'shop', target: 'web', strategy: 'run_job' });
+    const { run, error } = await storyOf(amends);
+    expect(run).toMatchObject({ outcome: 'unresolved', cause: 'step_failed' });
+    expect(error('steps/job')).toContain('BackoffLimitExceeded');
   });
 });
 
