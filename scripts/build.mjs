@@ -21,7 +21,7 @@ const foundByName = {
   notifiers: /^notifiers\/()([^/]+)\.ts$/,
 };
 /** Native, or loaded only when a step needs them. */
-const external = ['better-sqlite3', 'dockerode', 'ioredis', 'pg', 'ssh2'];
+const external = ['@kubernetes/client-node', 'better-sqlite3', 'dockerode', 'ioredis', 'pg', 'ssh2'];
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
 const textOf = (name) => readFileSync(join('src', name), 'utf8');
