@@ -231,6 +231,7 @@ describe('pods that hang', () => {
     expect(first.run).toMatchObject({ outcome: 'unresolved' });
     expect(cluster.asked.filter(({ method }) => method === 'DELETE')).toEqual([]);
     if (deployment !== undefined) deployment.spec.progressDeadlineSeconds = 600;
+    reconcile(cluster.world);
     amends.clock.advance(301_000);
     await amends.settle();
     expect((await storyOf(amends, 'rollout_restart')).run).toMatchObject({ outcome: 'resolved' });

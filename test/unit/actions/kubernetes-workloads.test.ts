@@ -9,6 +9,7 @@ import rolloutUndo from '../../../src/actions/kubernetes/rollout-undo.ts';
 import scale from '../../../src/actions/kubernetes/scale.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
 import { eventually, textOf } from '../../support/action-context.ts';
+import { reconcile } from '../../support/kubernetes-controllers.ts';
 import {
   useCluster,
   cluster,
@@ -185,6 +186,7 @@ describe('kubernetes.rollout-status', () => {
     expect([given1.kind, given1.message]).toEqual(['permanent', expect.stringContaining('given up by its controller')]);
     expect(given1.message).toContain('ImagePullBackOff');
     deployment().spec.progressDeadlineSeconds = 600;
+    reconcile(cluster.world);
     const hangs = await fails(rolloutStatus, given({ within: '300ms', every: '50ms' }));
     expect([hangs.kind, hangs.message]).toEqual([
       'retryable',
