@@ -57,7 +57,7 @@ export type KubernetesDouble = {
   barePod(name: string, labels: Record<string, string>): Pod;
   node(name: string, ready?: boolean): void;
   podsOf(deployment: string): Pod[];
-  /** Until no rollout goes on; throws after 5 s. */
+  /** Until no rollout goes on; throws after 20 s. */
   settled(deployment: string): Promise<void>;
   /** A kubeconfig beside the certificates; gives its path. */
   kubeconfig(change?: (text: string) => string): string;
@@ -214,7 +214,7 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
     },
     podsOf,
     async settled(name) {
-      for (let looks = 0; looks < 500; looks += 1) {
+      for (let looks = 0; looks < 2_000; looks += 1) {
         const deployment = world.deployments.get(keyOf({ namespace: NAMESPACE, name }));
         const progressing = deployment?.status.conditions?.find(({ type }) => type === 'Progressing');
         if (
