@@ -62,10 +62,34 @@ export const loadCatalog = async (options: CatalogOptions): Promise<Result<Catal
 };
 
 /** The same from texts that are already there. */
-export const buildCatalog = (
+export const buildCatalog = (files: CatalogFiles, options: Omit<CatalogOptions, 'readFiles'>): Result<Catalog> => {
+  const { rules, runbooks, problems } = readParts(files, options);
+  if (problems.length > 0) return refused(problems);
+  const ruleSet = createRuleSet(rules, options.facts);
+  const digests = Object.fromEntries([...runbooks.values()].map((runbook) => [runbook.name, runbook.digest]));
+  // Rules and runbooks were frozen, each whole, as they were loaded.
+  return ok(
+    Object.freeze({
+      rules: ruleSet,
+      runbooks,
+      digest: digest({ rules: ruleSet.digest, runbooks: digests }),
+      files: { rules: files.rules.length, runbooks: runbooks.size, conditions: files.conditions.length },
+    }),
+  );
+};
+
+export type CatalogParts = {
+  readonly rules: readonly Rule[];
+  readonly runbooks: ReadonlyMap<string, Runbook>;
+  /** Why the others are left out, and what is wrong between these. */
+  readonly problems: readonly Problem[];
+};
+
+/** What is good by itself, and everything that is wrong: for `amends check`, which says all of it at once. */
+export const readParts = (
   files: CatalogFiles,
   { config, actions, facts }: Omit<CatalogOptions, 'readFiles'>,
-): Result<Catalog> => {
+): CatalogParts => {
   const degradedModes = new Set(config.degradedModes.keys());
   const { runbooks, problems: runbookProblems } = loadRunbooks(files.runbooks, { actions, degradedModes });
   const { rules, problems: ruleProblems } = loadRules(files.rules, {
@@ -86,18 +110,7 @@ export const buildCatalog = (
     ...rules.flatMap((rule) => checkRungs(rule, runbooks)),
     ...(config.prometheus === null ? rules.flatMap((rule) => checkQuestions(rule, runbooks, facts)) : []),
   ];
-  if (problems.length > 0) return refused(problems);
-  const ruleSet = createRuleSet(rules, facts);
-  const digests = Object.fromEntries([...runbooks.values()].map((runbook) => [runbook.name, runbook.digest]));
-  // Rules and runbooks were frozen, each whole, as they were loaded.
-  return ok(
-    Object.freeze({
-      rules: ruleSet,
-      runbooks,
-      digest: digest({ rules: ruleSet.digest, runbooks: digests }),
-      files: { rules: files.rules.length, runbooks: runbooks.size, conditions: files.conditions.length },
-    }),
-  );
+  return { rules, runbooks, problems };
 };
 
 const brokenRunbooks = (files: readonly SourceFile[], runbooks: ReadonlyMap<string, Runbook>): readonly string[] =>
@@ -146,6 +159,14 @@ const checkQuestions = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>, fact
 
 /** Every file that the configuration's globs name; a rule's or runbook's own tests (`*.test.yaml`) stand beside it and are left out. */
 const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
+  const { problems, ...files } = await findCatalogFiles(config);
+  return problems.length > 0 ? refused(problems) : ok(files);
+};
+
+/** The same, with what could not be read beside what could. */
+export const findCatalogFiles = async (
+  config: CatalogConfig,
+): Promise<CatalogFiles & { readonly problems: readonly Problem[] }> => {
   const [rules, runbooks, conditions] = await Promise.all([
     readMatching(config.folder, config.ruleFiles, true),
     readMatching(config.folder, config.runbookFiles, true),
@@ -153,9 +174,12 @@ const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFi
   ]);
   const groups = await readGroups(config.folder, runbooks.files);
   const problems = [rules, runbooks, groups, conditions].flatMap((read) => read.problems);
-  return problems.length > 0
-    ? refused(problems)
-    : ok({ rules: rules.files, runbooks: [...runbooks.files, ...groups.files], conditions: conditions.files });
+  return {
+    rules: rules.files,
+    runbooks: [...runbooks.files, ...groups.files],
+    conditions: conditions.files,
+    problems,
+  };
 };
 
 /** Groups of steps stand beside the folders of the kinds, whichever of those are named. */

@@ -1,6 +1,7 @@
 // What may stand in amends.yaml, web.yaml and a file_sd inventory: the one source of parsing, of editors' JSON Schema
 // and of the did-you-mean. Keys are as people write them; defaults are put in by config.ts.
 import { z } from 'zod';
+import { IGNORABLE } from './base/findings.ts';
 import { formatDuration, parseDuration } from './base/duration.ts';
 import { MODES } from './rule/limits.ts';
 
@@ -269,6 +270,11 @@ export const configSchema = z.strictObject({
     .optional(),
   journal: z.strictObject({ retention_days: whole(1, 36_500).optional() }).optional(),
   ignore_labels: z.array(text(256)).max(64).optional(),
+  ignore: z
+    .array(z.strictObject({ code: z.enum(IGNORABLE.config), reason: text(500) }))
+    .min(1)
+    .max(20)
+    .optional(),
 });
 
 /** How often a status update is due while something of this severity is open. */

@@ -5,6 +5,7 @@ import type { Component } from './alert/component.ts';
 import { DEFAULT_IGNORED_LABELS } from './alert/episode.ts';
 import { ok, refused } from './base/failure.ts';
 import type { Problem, Result } from './base/failure.ts';
+import type { Pardon } from './base/findings.ts';
 import { digest, sha256 } from './base/json.ts';
 import type { Json } from './base/json.ts';
 import { buildComponent, defaultPolicy, inherit, sharedTargets, unknownName } from './config-build.ts';
@@ -80,6 +81,8 @@ export type Config = {
   /** Who is told once a day where the audit ends; null: nobody beside the log, the metric and whoever is told of anything. */
   readonly auditHeadReceiver: string | null;
   readonly journalRetentionDays: number;
+  /** Findings of `amends check` about this file that are meant so. */
+  readonly pardons?: readonly Pardon[];
   /** All texts that made it, for the journal. */
   readonly text: string;
 };
@@ -399,6 +402,7 @@ const assemble = (
   auditCompression: shape.audit?.compression_enabled ?? true,
   auditHeadReceiver: shape.audit?.head_receiver ?? null,
   journalRetentionDays: shape.journal?.retention_days ?? 30,
+  ...(shape.ignore === undefined ? {} : { pardons: shape.ignore }),
   text: texts.map(({ file: from, text }) => `# ${from}\n${text}`).join('\n---\n'),
 });
 

@@ -5,6 +5,8 @@ import type { JsonObject } from './json.ts';
 /** One thing that is wrong, where, and how to mend it. `code` is stable and in kebab-case. */
 export type Problem = {
   readonly code: string;
+  /** Left out: an error, which loading refuses. */
+  readonly severity?: 'warning';
   readonly message: string;
   readonly mend?: string;
   readonly file?: string;
@@ -30,7 +32,8 @@ export const formatProblem = (problem: Problem): string => {
     .join(':');
   const at = problem.pointer === undefined || problem.pointer === '' ? '' : ` at ${problem.pointer}`;
   const mend = problem.mend === undefined ? '' : `\n  mend: ${problem.mend}`;
-  return `${place === '' ? '' : `${place}: `}${problem.message}${at} [${problem.code}]${mend}`;
+  const what = problem.severity === undefined ? '' : `${problem.severity}: `;
+  return `${place === '' ? '' : `${place}: `}${what}${problem.message}${at} [${problem.code}]${mend}`;
 };
 
 /**

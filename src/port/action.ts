@@ -110,6 +110,12 @@ export type Action<Input = unknown> = {
   readonly outputs: Readonly<Record<string, string>>;
   /** Why it cannot be undone, or what its `undo` needs. */
   readonly undo: string;
+  /** What it makes is a backup: what destroys something may come after it. */
+  readonly saves?: true;
+  /** It keeps what it replaces or takes away, so no backup has to come before it. */
+  readonly keeps?: true;
+  /** It succeeds whatever it finds; in a `verify` only an `expect` can fail. */
+  readonly onlyTells?: true;
   /** Milliseconds, when the step does not say. */
   readonly defaultTimeout: number;
   /** Resolves with the outputs, or throws ActionError(kind): anything else that is thrown counts as indeterminate once `began` was called. */

@@ -6,7 +6,6 @@ import type { Json } from '../base/json.ts';
 import type { Branch } from '../rule/branches.ts';
 import { branchesOf, implies, overlap, withValue } from '../rule/branches.ts';
 import type { Rule } from '../rule/rule.ts';
-import type { ConflictCode } from '../rule/schema.ts';
 import type { ActionStep, Runbook } from '../runbook/runbook.ts';
 import { isApproval } from '../runbook/runbook.ts';
 
@@ -18,6 +17,9 @@ type Known = {
   readonly branches: readonly Branch[] | null;
   readonly runbooks: readonly Runbook[];
 };
+
+/** What may be found between rules that are each good. */
+export type ConflictCode = 'conflicting-actions' | 'equal-priority' | 'never-wins' | 'loop';
 
 /** A circle of more turns is for people to see. */
 const LONGEST_LOOP = 3;

@@ -145,6 +145,12 @@ const entails = (terms: readonly Term[], wanted: Term): boolean => {
 const sameTerm = (one: Term, other: Term): boolean =>
   one.operator === other.operator && one.negated === other.negated && canonical(one.value) === canonical(other.value);
 
+/** Whether one of `values` is as the branch wants this fact; true when it wants nothing of it. */
+export const satisfiable = (branch: Branch, key: string, values: readonly Json[]): boolean => {
+  const terms = branch.get(key) ?? [];
+  return terms.length === 0 || values.some((value) => terms.every((term) => holds(term, value)));
+};
+
 /** The branch with one fact fixed, or null when it cannot have that value. It must name values of that fact, or match them. */
 export const withValue = (branch: Branch, key: string, value: string): Branch | null => {
   const terms = branch.get(key) ?? [];

@@ -1,4 +1,5 @@
 // A rule as the rest of the program sees it, after its file was read and refused or not.
+import type { Pardon } from '../base/findings.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Mode, RuleLimits } from './limits.ts';
 
@@ -23,8 +24,8 @@ export type Rule = {
   readonly mode: Mode;
   readonly limits: RuleLimits;
   readonly severity: string | null;
-  /** Findings between it and other rules that are meant so. */
-  readonly pardons?: ReadonlyArray<{ readonly code: string; readonly reason: string }>;
+  /** Findings about it that are meant so. */
+  readonly pardons?: readonly Pardon[];
   /** The facts its conditions read, as `name` or `name` with params. */
   readonly facts: ReadonlyArray<{ readonly fact: string; readonly params: JsonObject | null }>;
 };

@@ -2,6 +2,7 @@
 // editors. What needs knowledge of facts, runbooks or the configuration is checked by the loader.
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
+import { IGNORABLE } from '../base/findings.ts';
 import { MODES } from './limits.ts';
 
 /** json-rules-engine's own (typed strictly here), then ours. */
@@ -208,12 +209,11 @@ const event = z.discriminatedUnion('type', [
     .meta({ description: 'Do nothing, on purpose.' }),
 ]);
 
-/** What may be found between rules and runbooks that are each good. */
-export const CONFLICTS = ['conflicting-actions', 'equal-priority', 'never-wins', 'loop'] as const;
-export type ConflictCode = (typeof CONFLICTS)[number];
-
 const pardon = z
-  .strictObject({ code: z.enum(CONFLICTS), reason: z.string().min(1).max(500) })
+  .strictObject({
+    code: z.enum(IGNORABLE.rule).meta({ description: 'The code of the finding; docs/check.md has them all.' }),
+    reason: z.string().min(1).max(500).meta({ description: 'Why it is meant so, for whoever reads it next.' }),
+  })
   .meta({ id: 'pardon', description: 'A finding of amends check that is meant so, and why.' });
 
 export const ruleFile = z
@@ -231,7 +231,7 @@ export const ruleFile = z
       .meta({
         default: false,
         description:
-          'true: checked like any other, but not in use. A list: what `amends check` finds between this rule and others, and is meant so.',
+          'true: checked like any other, but not in use. A list: what `amends check` finds about this rule, and is meant so.',
       }),
     priority: z
       .int()

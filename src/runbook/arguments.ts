@@ -18,6 +18,9 @@ export type KnownAction = {
   readonly input: ZodType;
   readonly outputs: Readonly<Record<string, string>>;
   readonly defaultTimeout: number;
+  readonly saves?: true;
+  readonly keeps?: true;
+  readonly onlyTells?: true;
 };
 export type KnownActions = ReadonlyMap<string, KnownAction>;
 

@@ -1,5 +1,6 @@
 // What a runbook file may say, key by key: the source of schemas/runbook.schema.json and of every refusal of a wrong shape.
 import { z } from 'zod';
+import { IGNORABLE } from '../base/findings.ts';
 import type { Json } from '../base/json.ts';
 
 /** An id that CEL and templates can name with a dot. */
@@ -108,6 +109,20 @@ const input = z.strictObject({
   enum: z.array(json).min(1).max(200).optional(),
 });
 
+/** What somebody has said to be meant so; `codes` are those that may be said of such a file. */
+const pardons = (codes: readonly [string, ...string[]]) =>
+  z
+    .array(
+      z.strictObject({
+        code: z.enum(codes).describe('The code of the finding; docs/check.md has them all.'),
+        reason: z.string().min(1).max(500).describe('Why it is meant so, for whoever reads it next.'),
+      }),
+    )
+    .min(1)
+    .max(20)
+    .optional()
+    .describe('What `amends check` finds about this file, and is meant so.');
+
 export const runbookSchema = z
   .strictObject({
     $schema: z.string().optional(),
@@ -137,6 +152,7 @@ export const runbookSchema = z
     on_failure: aftermath.optional().describe('Each failed attempt.'),
     on_exhausted: aftermath.optional().describe('Once an episode, when nothing automatic is left.'),
     raises: z.array(text).max(100).optional().describe('Alerts that running it is known to raise.'),
+    ignore: pardons(IGNORABLE.runbook),
     guide: z.string().max(100_000).optional().describe('The human page: what to do when this does not help.'),
   })
   .meta({
@@ -151,6 +167,7 @@ export const groupSchema = z
     version: z.literal(1),
     summary: text,
     steps: z.array(actionStep).min(1).max(50),
+    ignore: pardons(IGNORABLE.group),
   })
   .meta({
     title: 'amends step group',

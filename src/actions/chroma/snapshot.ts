@@ -13,6 +13,7 @@ export default defineAction({
   summary:
     'Copies the data folder of a ChromaDB at one moment, with a checksum of each file, and keeps the newest copies.',
   effect: 'change',
+  saves: true,
   input: z.strictObject({
     ...chromaInput,
     /** Asked to count first, so that what it has taken in stands in its tables; without it the folder is copied as it is. */

@@ -10,6 +10,7 @@ import { shownState, stateOutputs } from './steadiness.ts';
 export default defineAction({
   summary: 'Replaces a declared container by one of another image that the engine has, with all else as it was.',
   effect: 'destroy',
+  keeps: true,
   input: z.strictObject({
     ...containerInput,
     /** A tag, a digest or an id; it is not pulled, so that it is the one that was tried before. */

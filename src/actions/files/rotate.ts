@@ -13,6 +13,7 @@ export default defineAction({
   summary: 'Compresses large logs beside themselves, cuts them to nothing, and keeps the newest archives of each.',
   // Archives beyond `keep` are deleted.
   effect: 'destroy',
+  keeps: true,
   input: z.strictObject({
     folders: roots,
     /** Directly in the folders; `*` stands for any characters. Archives and hidden files are never taken. */

@@ -11,6 +11,7 @@ const jobs = offThread<typeof snapshotting>('./snapshotting.ts', import.meta.url
 export default defineAction({
   summary: 'Copies a folder with checksums into a folder of snapshots, and reads the copy back before it counts.',
   effect: 'change',
+  saves: true,
   input: z.strictObject({
     path: absolutePath,
     snapshots: absolutePath,

@@ -8,6 +8,7 @@ import { usageOf } from './measuring.ts';
 export default defineAction({
   summary: 'Measures how full the file system of a path is.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({
     path: absolutePath,
     /** `used_bytes` of an earlier look, for freed_bytes. */

@@ -62,6 +62,7 @@ export default defineAction({
   summary:
     'Gives a git work tree the files of an earlier version by a new commit on its branch; what was there is kept.',
   effect: 'destroy',
+  keeps: true,
   input: z.strictObject({
     ...repositoryInput,
     /** The last good version: has to be an ancestor of what is checked out. */

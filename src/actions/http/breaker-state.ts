@@ -6,6 +6,7 @@ import { breakerInput, readBreaker } from './breaker.ts';
 export default defineAction({
   summary: "Reads the state of an application's circuit breaker from its metrics.",
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject(breakerInput),
   outputs: {
     state: 'closed, open or half_open, as the metrics say',

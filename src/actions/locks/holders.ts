@@ -14,6 +14,7 @@ const jobs = offThread<typeof locking>('../sqlite/locking.ts', import.meta.url);
 export default defineAction({
   summary: 'Finds the processes that hold a SQLite file locked, from the lock table of the kernel and from open files.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({
     path: absolutePath,
     /** Names of the application's own executables, for own_process_locked. */

@@ -21,6 +21,7 @@ const sync = async (path: string): Promise<void> => {
 export default defineAction({
   summary: 'Dumps a PostgreSQL database with pg_dump, reads the dump back, and keeps the newest ones.',
   effect: 'change',
+  saves: true,
   input: z.strictObject({
     ...postgresInput,
     backups: absolutePath,

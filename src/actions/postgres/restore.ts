@@ -145,6 +145,7 @@ export default defineAction({
   summary:
     'Restores a PostgreSQL database from a dump that passes its check, beside the present one, which is kept under another name.',
   effect: 'destroy',
+  keeps: true,
   input: z.strictObject({
     ...postgresInput,
     backups: absolutePath,

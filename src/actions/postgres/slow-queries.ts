@@ -28,6 +28,7 @@ const LOOK = `
 export default defineAction({
   summary: 'Lists the statements that have been running for long, with what they wait for and who blocks them.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({
     ...postgresInput,
     over: duration.default(1_000),

@@ -11,6 +11,7 @@ const jobs = offThread<typeof looking>('./looking.ts', import.meta.url);
 export default defineAction({
   summary: 'Counts what a process has open, by kind, against its limit.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({
     pid_file: absolutePath,
     only: processNames,

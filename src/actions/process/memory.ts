@@ -11,6 +11,7 @@ const jobs = offThread<typeof looking>('./looking.ts', import.meta.url);
 export default defineAction({
   summary: 'Measures the memory of a process.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({
     pid_file: absolutePath,
     only: processNames,

@@ -27,6 +27,7 @@ const MOST_SHOWN = 20;
 export default defineAction({
   summary: 'Deletes the keys without a time to live that match a pattern, each after it was copied to a file.',
   effect: 'destroy',
+  keeps: true,
   input: z.strictObject({
     ...serverInput(240_000),
     /** As SCAN understands it; `*` is all of this database. */

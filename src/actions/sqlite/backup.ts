@@ -11,6 +11,7 @@ const jobs = offThread<typeof backingUp>('./backing-up.ts', import.meta.url);
 export default defineAction({
   summary: 'Backs a live SQLite database up, checks the copy, and keeps the newest ones.',
   effect: 'change',
+  saves: true,
   input: z.strictObject({
     path: absolutePath,
     backups: absolutePath,

@@ -8,6 +8,7 @@ export default defineAction({
   summary:
     'Keeps what amends has on record around this run: recent events, the open inbox, earlier runs and the log of the last one.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({}),
   outputs: {
     recent_events: 'incidents and decisions of the component within a day, newest first, at most 30',

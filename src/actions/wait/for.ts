@@ -6,6 +6,7 @@ import { duration } from '../inputs.ts';
 export default defineAction({
   summary: 'Waits for a while.',
   effect: 'read',
+  onlyTells: true,
   input: z.strictObject({ duration }),
   outputs: { waited_seconds: 'how long it waited' },
   undo: 'nothing to undo: it only waits',

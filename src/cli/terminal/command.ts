@@ -3,7 +3,8 @@ import type { Command as Commander } from 'commander';
 import type { Client } from './client.ts';
 import type { Edge } from './edge.ts';
 
-export type OutputFormat = 'table' | 'json' | 'text';
+/** Every command knows table, json and text; others are those of a command that names them. */
+export type OutputFormat = 'table' | 'json' | 'text' | 'github' | 'sarif';
 
 /** Options and arguments as commander read them; each command knows the names that it declared. */
 export type Options = Readonly<Record<string, string | boolean | undefined>>;
@@ -22,6 +23,8 @@ export type Act = (invocation: Invocation) => Promise<number>;
 export type Command = {
   readonly summary: string;
   readonly examples: readonly string[];
+  /** Formats of this command alone. */
+  readonly outputs?: readonly OutputFormat[];
   /** Declares arguments, options and subcommands; `act` makes a commander action of ours. */
   define(command: Commander, act: (run: Act) => (...args: unknown[]) => Promise<void>): void;
 };

@@ -9,6 +9,7 @@ import { Misuse } from './command.ts';
 import type { Edge } from './edge.ts';
 import { FINE, FOUND, MISUSE } from './edge.ts';
 
+const OUTPUTS: readonly OutputFormat[] = ['table', 'json', 'text'];
 const FOLDER = new URL('../', import.meta.url);
 const DEFAULT_URL = 'http://127.0.0.1:9193';
 /** Options before the command whose value stands in the next argument. */
@@ -18,7 +19,6 @@ const TAKE_A_VALUE = new Set(['--url', '--token-file', '--output']);
 export const runCommandLine = async (argv: readonly string[], edge: Edge): Promise<number> => {
   const names = await commandNames();
   const asked = commandOf(argv);
-  const program = createProgram(edge, await version());
   let exitCode = FINE;
   const act =
     (run: Act) =>
@@ -34,7 +34,11 @@ export const runCommandLine = async (argv: readonly string[], edge: Edge): Promi
     );
     return MISUSE;
   }
-  for (const name of wanted) define(program, name, await load(name), act);
+  const commands = new Map<string, Command>();
+  for (const name of wanted) commands.set(name, await load(name));
+  const own = asked === undefined ? [] : (commands.get(asked)?.outputs ?? []);
+  const program = createProgram(edge, await version(), [...OUTPUTS, ...own]);
+  for (const [name, command] of commands) define(program, name, command, act);
   try {
     if (asked === undefined && !argv.some((arg) => arg.startsWith('-'))) {
       edge.err(program.helpInformation().trimEnd());
@@ -89,7 +93,7 @@ const version = async (): Promise<string> => {
   return (JSON.parse(text) as { version: string }).version;
 };
 
-const createProgram = (edge: Edge, ownVersion: string): Commander => {
+const createProgram = (edge: Edge, ownVersion: string, outputs: readonly OutputFormat[]): Commander => {
   const program = new Commander('amends');
   const lineByLine = (write: (line: string) => void) => (text: string) => write(text.replace(/\n$/, ''));
   program
@@ -100,9 +104,7 @@ const createProgram = (edge: Edge, ownVersion: string): Commander => {
     .helpOption('-h, --help', 'say how it is used')
     .addOption(new Option('--url <url>', 'where amends listens').env('AMENDS_URL').default(DEFAULT_URL))
     .addOption(new Option('--token-file <file>', 'file with the bearer token').env('AMENDS_TOKEN_FILE'))
-    .addOption(
-      new Option('--output <format>', 'how the result is printed').choices(['table', 'json', 'text']).default('table'),
-    )
+    .addOption(new Option('--output <format>', 'how the result is printed').choices(outputs).default('table'))
     .configureHelp({ showGlobalOptions: true, sortSubcommands: true })
     .configureOutput({ writeOut: lineByLine(edge.out), writeErr: lineByLine(edge.err) })
     .showHelpAfterError('(add --help for the options and examples)')
@@ -125,7 +127,8 @@ const define = (
 const invocationOf = (called: readonly unknown[], edge: Edge): Invocation => {
   const command = called.at(-1) as Commander;
   const options = command.optsWithGlobals<Options>();
-  const output: OutputFormat = options['output'] === 'json' ? 'json' : options['output'] === 'text' ? 'text' : 'table';
+  // Commander has seen that it is one of the choices.
+  const output = (options['output'] ?? 'table') as OutputFormat;
   const url = typeof options['url'] === 'string' ? options['url'] : DEFAULT_URL;
   if (!URL.canParse(url) || !/^https?:/.test(url))
     throw new Misuse(`--url: ${JSON.stringify(url)} is not an http or https address; for example ${DEFAULT_URL}`);
