@@ -8,7 +8,6 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { parseDuration } from '../base/duration.ts';
 import { formatProblem } from '../base/failure.ts';
-import type { Problem } from '../base/failure.ts';
 import type { Settings } from '../config.ts';
 import type { Loaded } from '../engine/context.ts';
 import type { AskPrometheus } from '../replay/alert-series.ts';
@@ -19,6 +18,7 @@ import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
+import { loadFiles, prometheusAt, withScratch } from './terminal/offline.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable, table } from './terminal/text.ts';
 
@@ -56,8 +56,8 @@ const run = async (invocation: Invocation): Promise<number> => {
   const against = textOption(options, 'against') ?? null;
   const settings = settingsOf(options);
 
-  const ask = prometheusOf(textOption(options, 'prometheus'));
-  const loaded = await loadFrom(settings);
+  const ask = prometheusAt(textOption(options, 'prometheus'));
+  const loaded = await loadFiles(settings);
   const base = against === null ? null : await loadOther(settings, against);
   const recorded = await readRecorded(invocation, ask);
   for (const problem of recorded.problems) edge.err(printable(formatProblem(problem)));
@@ -95,22 +95,6 @@ const changesOf = (text: string | undefined, known: readonly Change[]): Readonly
   return new Set(found);
 };
 
-const PATIENCE_MS = 60_000;
-
-const prometheusOf = (url: string | undefined): AskPrometheus | null => {
-  if (url === undefined) return null;
-  if (!URL.canParse(url)) throw new Misuse(`--prometheus: ${url} is no address; for example http://127.0.0.1:9090`);
-  return async (path, parameters) => {
-    const response = await fetch(new URL(path, url), {
-      method: 'POST',
-      body: new URLSearchParams(parameters),
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    });
-    if (!response.ok) throw new Error(`${response.status}: ${(await response.text()).slice(0, 300)}`);
-    return response.json();
-  };
-};
-
 const readRecorded = async ({ edge, options }: Invocation, ask: AskPrometheus | null): Promise<Recorded> => {
   const file = textOption(options, 'from');
   if ((file === undefined) === (ask === null)) throw new Misuse('give either --from=FILE or --prometheus=URL');
@@ -134,28 +118,13 @@ const readRecorded = async ({ edge, options }: Invocation, ask: AskPrometheus | 
   return readJournal(createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY }), path);
 };
 
-const refusedText = (problems: readonly Problem[]): string => problems.map(formatProblem).join('\n');
-
-const loadFrom = async (settings: Settings): Promise<Loaded> => {
-  const [{ loadParts }, { loadCatalog }, { loadConfig }] = await Promise.all([
-    import('../app.ts'),
-    import('../catalog.ts'),
-    import('../config.ts'),
-  ]);
-  const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
-  if (!config.ok) throw new Misuse(refusedText(config.problems));
-  const catalog = await loadCatalog({ config: config.value, ...(await loadParts()) });
-  if (!catalog.ok) throw new Misuse(refusedText(catalog.problems));
-  return { config: config.value, catalog: catalog.value };
-};
-
 const call = promisify(execFile);
 
 /** The configuration as it stands in a folder, or as it stood at a revision. */
 const loadOther = async (settings: Settings, against: string): Promise<Loaded> => {
   const folder = await stat(against).catch(() => null);
   if (folder?.isDirectory() === true)
-    return loadFrom({ ...settings, configFile: join(against, basename(settings.configFile)) });
+    return loadFiles({ ...settings, configFile: join(against, basename(settings.configFile)) });
   const config = resolve(settings.configFile);
   const scratch = await mkdtemp(join(tmpdir(), 'amends-revision-'));
   try {
@@ -165,7 +134,7 @@ const loadOther = async (settings: Settings, against: string): Promise<Loaded> =
     const archive = join(scratch, 'revision.tar');
     await git('-C', top, 'archive', '--format=tar', `--output=${archive}`, '--', against);
     await call('tar', ['-xf', archive, '-C', scratch]);
-    return await loadFrom({ ...settings, configFile: join(scratch, relative(top, config)) });
+    return await loadFiles({ ...settings, configFile: join(scratch, relative(top, config)) });
   } catch (error) {
     if (error instanceof Misuse) throw error;
     const said = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split('\n')[0] ?? '';
@@ -186,34 +155,22 @@ const decideAgain = async (given: {
   readonly what: string;
 }): Promise<BacktestResult> => {
   const { rules, recorded, assume, ask, edge, what } = given;
-  const [{ backtest }, { createOrderedIds, createVirtualClock }, { queryAt }, { loadParts, openScratchStore }, logs] =
-    await Promise.all([
-      import('../replay/backtest.ts'),
-      import('../replay/virtual.ts'),
-      import('../replay/alert-series.ts'),
-      import('../app.ts'),
-      import('../base/log.ts'),
-    ]);
-  const { createRedactor } = await import('../base/secret.ts');
+  const [{ backtest }, { queryAt }, { loadParts }] = await Promise.all([
+    import('../replay/backtest.ts'),
+    import('../replay/alert-series.ts'),
+    import('../app.ts'),
+  ]);
   const [first] = recorded.deliveries as readonly (RecordedDelivery | undefined)[];
-  const clock = createVirtualClock(first?.at ?? 0);
-  const log = logs.createLog('silent', createRedactor());
-  const ids = createOrderedIds();
-  const store = await openScratchStore(clock, ids, log);
-  try {
-    return await backtest({
+  const { facts } = await loadParts();
+  return withScratch(first?.at ?? 0, (scratch) =>
+    backtest({
       ...recorded,
+      ...scratch,
       loaded: rules,
-      facts: (await loadParts()).facts,
+      facts,
       assume,
-      store,
-      clock,
-      ids,
-      log,
       progress: (done, of) => edge.err(`${done} of ${of} deliveries decided ${what}`),
-      ...(ask === null ? {} : { query: (promql: string) => queryAt(ask, promql, clock.now()) }),
-    });
-  } finally {
-    await store.close();
-  }
+      ...(ask === null ? {} : { query: (promql: string) => queryAt(ask, promql, scratch.clock.now()) }),
+    }),
+  );
 };

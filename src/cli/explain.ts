@@ -1,23 +1,57 @@
-// `amends explain`: why something was done, or was not, from what was stored with the decision.
+// `amends explain`: why something was done, or was not, from what was stored with the decision; or, of an alert that has not
+// come, what the files here would say to it.
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { text as textOf } from 'node:stream/consumers';
 import { isObject } from '../base/json.ts';
+import type { RecordedDelivery, RecordedOutcome } from '../replay/journal.ts';
 import type { Answer, Client } from './terminal/client.ts';
 import { CallFailed } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
-import { argument } from './terminal/command.ts';
-import { FINE } from './terminal/edge.ts';
-import { cell, lines, printable, table } from './terminal/text.ts';
+import { Misuse, textOption } from './terminal/command.ts';
+import { FINE, FOUND } from './terminal/edge.ts';
+import { explanationPage, missPage } from './terminal/explanation.ts';
+import { loadFiles, prometheusAt, withScratch } from './terminal/offline.ts';
+import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
+import { printable } from './terminal/text.ts';
 
 export const command: Command = {
   summary:
-    'Why it was decided so, and what would have had to be different. Takes the id of a decision, a run or an alert.',
-  examples: ['amends explain 0192c6a1-...', 'amends explain 0192c6a1-... --output=json'],
-  define: (explain, act) => void explain.argument('<id>', 'of a decision, a run or an alert').action(act(run)),
+    'Why it was decided so, and what would have had to be different: of a decision, a run or an alert; or of an alert that has not come.',
+  examples: [
+    'amends explain 0192c6a1-...',
+    'amends explain 0192c6a1-... --output=json',
+    'amends explain --label alertname=RedisDown --label job=redis-cache --label instance=10.0.0.7:9121',
+    'amends explain --label alertname=RedisDown --rule redis-connection-lost',
+    'amends explain --body=alert.json --recovery.mode=auto',
+    'amends explain --from=journal.ndjson --line=17',
+  ],
+  define: (explain, act) =>
+    void addFileFlags(explain.argument('[id]', 'of a decision, a run or an alert, asked of a running amends'))
+      .option('--body <file>', 'what Alertmanager would post, or an alert of amtool; - reads it from standard input')
+      .option('--label <name=value>', 'a label of the alert; as often as it has labels', gathered)
+      .option('--annotation <name=value>', 'an annotation of it', gathered)
+      .option('--at <time>', 'when it comes, RFC 3339 (default: now)')
+      .option('--from <file>', 'a journal: what had happened before')
+      .option('--line <number>', 'with --from: the line of the delivery that is explained')
+      .option('--rule <name>', 'say of this rule what it would take to match')
+      .option('--prometheus <url>', 'answers conditions in PromQL; without it rules that ask are undecidable')
+      .action(act(run)),
 };
 
+const gathered = (value: string, before: string | undefined): string =>
+  before === undefined ? value : `${before}\n${value}`;
+
 const run = async (invocation: Invocation): Promise<number> => {
-  const { client, edge, output } = invocation;
-  const explanation = await explanationOf(client, argument(invocation, 0));
-  edge.out(output === 'json' ? JSON.stringify(explanation) : page(explanation));
+  const { args, client, edge, options, output } = invocation;
+  const [id] = args;
+  const given = ['body', 'label', 'from'].filter((name) => options[name] !== undefined);
+  if ((id === undefined ? 0 : 1) + given.length !== 1)
+    throw new Misuse('give one of: an id, --body=FILE, --label name=value ..., --from=JOURNAL --line=N');
+  if (id === undefined) return explainBefore(invocation);
+  const explanation = await explanationOf(client, id);
+  edge.out(output === 'json' ? JSON.stringify(explanation) : explanationPage(explanation));
   return FINE;
 };
 
@@ -54,51 +88,159 @@ const unlessMissing = async (call: Promise<Answer>): Promise<Answer | null> => {
   }
 };
 
-const objects = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);
-const strings = (value: unknown): readonly string[] =>
-  Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+type Recorded = { readonly deliveries: readonly RecordedDelivery[]; readonly outcomes: readonly RecordedOutcome[] };
 
-const page = (explanation: Answer): string => {
-  const decision = isObject(explanation['decision']) ? explanation['decision'] : {};
-  const changes = strings(explanation['whatWouldHaveToChange']);
-  const guards = objects(explanation['guards']);
-  const rules = objects(explanation['rules']);
+const explainBefore = async (invocation: Invocation): Promise<number> => {
+  const { edge, options, output } = invocation;
+  const ask = prometheusAt(textOption(options, 'prometheus'));
+  const only = textOption(options, 'rule');
+  const recorded = await recordedOf(invocation);
+  const asked = recorded.deliveries.at(-1);
+  if (asked === undefined) throw new Misuse('--from: there is no delivery on that line');
+  const loaded = await loadFiles(settingsOf(options));
+  const names = loaded.catalog.rules.rules.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) throw new Misuse(`--rule: there is no rule ${only} in use`);
+  const [{ alertsIn, foresee, nearMisses }, { queryAt }, { loadParts }, { outside }] = await Promise.all([
+    import('../replay/foresee.ts'),
+    import('../replay/alert-series.ts'),
+    import('../app.ts'),
+    import('../http/outside.ts'),
+  ]);
+  const { facts } = await loadParts();
+  const query =
+    ask === null
+      ? async () => ({
+          ok: false as const,
+          problems: [{ code: 'no-prometheus', message: 'without --prometheus=URL nobody answers PromQL' }],
+        })
+      : (promql: string) => queryAt(ask, promql, asked.at);
+  const foreseen = await withScratch(recorded.deliveries[0]?.at ?? asked.at, (scratch) =>
+    foresee({ ...recorded, ...scratch, loaded, facts, assume: 'recorded', query }),
+  );
+  if (foreseen.refused !== null) {
+    edge.err(`The body cannot be read: ${printable(foreseen.refused)}`);
+    return FOUND;
+  }
+  const alerts = alertsIn(asked.body, asked.at);
+  const explained: Answer[] = [];
+  for (const [index, explanation] of foreseen.explanations.entries()) {
+    const alert = alerts[index];
+    const near = only !== undefined || explanation.decision.reason === 'no_match';
+    const misses =
+      alert === undefined || !near ? [] : await nearMisses(alert, { loaded, facts, now: asked.at, query }, only);
+    // Its ids are of a record that is gone with this command.
+    const decision = { ...explanation.decision, id: null, runId: null };
+    explained.push({
+      ...(outside({ ...explanation, decision }) as Answer),
+      labels: alert?.labels ?? {},
+      wouldMatch: misses,
+    });
+  }
+  const history =
+    textOption(options, 'from') === undefined ? 'an empty history' : `the journal up to line ${asked.line}`;
+  if (output === 'json') edge.out(JSON.stringify({ history, explanations: explained }));
+  else edge.out(explained.map((one) => pageBefore(one, history, only)).join('\n\n'));
+  return FINE;
+};
+
+const pageBefore = (explanation: Answer, history: string, only: string | undefined): string => {
+  const labels = isObject(explanation['labels']) ? explanation['labels'] : {};
+  const misses = Array.isArray(explanation['wouldMatch']) ? explanation['wouldMatch'].filter(isObject) : [];
   return [
-    printable(String(explanation['why'])),
+    `{${Object.entries(labels)
+      .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+      .map(printable)
+      .join(', ')}}`,
+    `Guards as of ${history}; Alertmanager is taken to say that it fires. Nothing was done.`,
     '',
-    lines([
-      ['decision', decision['id']],
-      ['at', decision['at']],
-      ['origin', decision['origin']],
-      ['reason', decision['reason']],
-      ['component', decision['component']],
-      ['target', decision['target']],
-      ['rule', decision['rule']],
-      ['run', decision['runId']],
-    ]),
-    ...(changes.length === 0
-      ? []
-      : ['', 'What would have had to be different:', ...changes.map((change) => `  ${printable(change)}`)]),
-    ...(guards.length === 0
-      ? []
-      : [
-          '',
-          table(
-            ['guard', 'verdict', 'detail', 'until'],
-            guards.map((guard) => [
-              guard['guard'],
-              guard['passed'] === true ? 'passed' : 'refused',
-              guard['detail'],
-              guard['endsAt'],
-            ]),
-          ),
-        ]),
-    ...rules.flatMap((rule) => [
-      '',
-      `rule ${cell(rule['rule'])}: ${rule['matched'] === true ? 'matched' : 'did not match'}${rule['error'] === null ? '' : ` (${cell(rule['error'])})`}`,
-      ...objects(rule['conditions']).map((condition) => `  ${mark(condition['result'])} ${cell(condition['text'])}`),
-    ]),
+    explanationPage(explanation),
+    ...(misses.length > 0 ? ['', 'What would make it match:', missPage(misses)] : []),
+    ...(only !== undefined && misses.length === 0 ? ['', `${only} matches.`] : []),
   ].join('\n');
 };
 
-const mark = (result: unknown): string => (result === true ? 'yes' : result === false ? 'no ' : '  -');
+const recordedOf = async (invocation: Invocation): Promise<Recorded> => {
+  const { edge, options } = invocation;
+  const from = textOption(options, 'from');
+  if (from !== undefined) return upToLine(from, textOption(options, 'line'));
+  const at = timeOf(textOption(options, 'at'), edge.clock.now());
+  const file = textOption(options, 'body');
+  const body = file === undefined ? undefined : await bodyOf(file);
+  const alerts = body ?? [
+    {
+      labels: pairs(textOption(options, 'label'), '--label'),
+      annotations: pairs(textOption(options, 'annotation'), '--annotation'),
+    },
+  ];
+  const posted = isObject(alerts) && Array.isArray(alerts['alerts']) ? alerts : deliveryOf(alerts, at);
+  return {
+    deliveries: [{ type: 'delivery', line: 1, at, source: 'alertmanager', body: Buffer.from(JSON.stringify(posted)) }],
+    outcomes: [],
+  };
+};
+
+const timeOf = (text: string | undefined, now: number): number => {
+  const at = text === undefined ? now : Date.parse(text);
+  if (Number.isNaN(at)) throw new Misuse(`--at: ${text ?? ''} is no RFC 3339 time; for example 2026-11-01T12:00:00Z`);
+  return at;
+};
+
+const bodyOf = async (file: string): Promise<unknown> => {
+  let text: string;
+  try {
+    text = file === '-' ? await textOf(process.stdin) : await readFile(file, 'utf8');
+  } catch (error) {
+    throw new Misuse(`--body: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? ''})`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Misuse(`--body: ${file} is not JSON: ${(error as Error).message}`);
+  }
+};
+
+/** As Alertmanager posts it, of what `amtool alert query -o json` or a person writes: a list of alerts, or one. */
+const deliveryOf = (given: unknown, at: number): Answer => {
+  const alerts: readonly unknown[] = Array.isArray(given) ? given : [given];
+  return {
+    version: '4',
+    status: 'firing',
+    receiver: 'amends',
+    groupKey: '{}',
+    truncatedAlerts: 0,
+    alerts: alerts.map((alert) => ({
+      annotations: {},
+      startsAt: new Date(at).toISOString(),
+      ...(isObject(alert) ? alert : {}),
+      status: 'firing',
+      endsAt: '0001-01-01T00:00:00Z',
+    })),
+  };
+};
+
+const pairs = (given: string | undefined, flag: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    (given ?? '')
+      .split('\n')
+      .filter((pair) => pair !== '')
+      .map((pair) => {
+        const cut = pair.indexOf('=');
+        if (cut <= 0) throw new Misuse(`${flag}: ${pair} is not name=value; for example ${flag} alertname=RedisDown`);
+        return [pair.slice(0, cut), pair.slice(cut + 1)];
+      }),
+  );
+
+/** The delivery on that line, with all that came before it. */
+const upToLine = async (path: string, line: string | undefined): Promise<Recorded> => {
+  const number = Number(line);
+  if (line === undefined || !Number.isInteger(number) || number < 1)
+    throw new Misuse('--from needs --line=N: the line of the delivery that is explained');
+  if (!(await stat(path).catch(() => null))?.isFile())
+    throw new Misuse(`--from: ${path} is no file; amends journal export writes one`);
+  const { readJournal } = await import('../replay/journal.ts');
+  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+  const journal = await readJournal(lines, path);
+  const at = journal.deliveries.findIndex((delivery) => delivery.line === number);
+  if (at < 0) throw new Misuse(`--line: there is no delivery on line ${number} of ${path}`);
+  return { deliveries: journal.deliveries.slice(0, at + 1), outcomes: journal.outcomes };
+};

@@ -66,6 +66,10 @@ export type BacktestInput = {
   /** Answers PromQL at a time of the past; without it a rule that asks is undecidable. */
   readonly query?: Sources['query'];
   progress?(done: number, of: number): void;
+  /** Each decision by its id in `store`, with the place in the journal of what it is about. */
+  decided?(id: string, delivery: number | null): void;
+  /** False: it ends with the last delivery, and what was held then stays held. */
+  readonly aftermath?: boolean;
 };
 
 /** After the last delivery time goes on for this long, so that what was held is decided. */
@@ -124,7 +128,7 @@ export const backtest = async (input: BacktestInput): Promise<BacktestResult> =>
     if ((index + 1) % PROGRESS_EVERY === 0) input.progress?.(index + 1, deliveries.length);
   }
   const last = deliveries.at(-1)?.at ?? null;
-  if (last !== null) await goOnTo(last + AFTERMATH_MS);
+  if (last !== null && input.aftermath !== false) await goOnTo(last + AFTERMATH_MS);
   return {
     from: deliveries[0]?.at ?? null,
     to: last,
@@ -166,7 +170,7 @@ type Witness = {
   recovers(run: AssumedRun): boolean;
 };
 
-const createWitness = ({ assume, outcomes }: BacktestInput): Witness => {
+const createWitness = ({ assume, outcomes, decided: tell }: BacktestInput): Witness => {
   const episodes = new Map<string, number>();
   const numberOf = (id: string | null): number | null => {
     if (id === null) return null;
@@ -207,6 +211,7 @@ const createWitness = ({ assume, outcomes }: BacktestInput): Witness => {
           const strategy = request.strategy ?? shadow?.runbook.strategy ?? null;
           const alertname = alertnameOf(request.record['labels']);
           if (answer.reason === 'awaiting_approval') witness.asking = true;
+          tell?.(request.id, origin === 'delivery' ? witness.delivery : null);
           witness.decisions.push({
             at: request.at,
             origin,

@@ -32,7 +32,9 @@ export const findConflicts = ({ rules, runbooks }: Looked): readonly Problem[] =
   }));
   const problems = [
     ...known.flatMap((one, place) =>
-      known.slice(place + 1).flatMap((other) => (meet(one, other) ? against(one, other) : [])),
+      known
+        .slice(place + 1)
+        .flatMap((other) => (meet(one, other) ? against(one, other) : atOdds(one, other) ? byName(one, other) : [])),
     ),
     ...known.flatMap((one, place) => neverWins(one, known.slice(0, place))),
     ...loops(known),
@@ -59,6 +61,27 @@ const meet = (one: Known, other: Known): boolean =>
   other.rule.mode !== 'shadow' &&
   one.runbooks.some(({ kind }) => other.runbooks.some((runbook) => runbook.kind === kind)) &&
   (one.branches ?? []).some((left) => (other.branches ?? []).some((right) => overlap(left, right)));
+
+/** One runs a runbook on the alerts that the other hands to people, or leaves alone; their names say which of it is done. */
+const atOdds = (one: Known, other: Known): boolean =>
+  one.rule.event !== other.rule.event &&
+  one.rule.priority === other.rule.priority &&
+  one.rule.mode !== 'shadow' &&
+  other.rule.mode !== 'shadow' &&
+  (one.branches ?? []).some((left) => (other.branches ?? []).some((right) => overlap(left, right)));
+
+const byName = (one: Known, other: Known): readonly Problem[] =>
+  pardoned('equal-priority', one.rule, other.rule)
+    ? []
+    : [
+        problemOf(
+          other.rule,
+          'equal-priority',
+          '/priority',
+          `${other.rule.name} and ${one.rule.name} are for the same alerts with the same priority, and one says ${other.rule.event}, the other ${one.rule.event}: ${one.rule.name} wins by its name alone`,
+          'give the one that is meant a higher priority, or make their conditions exclude each other',
+        ),
+      ];
 
 const RUNBOOK = '/event/params/runbook';
 

@@ -26,6 +26,9 @@ export type Explanation = {
     readonly inputs: JsonObject;
     readonly ledger: string;
   }>;
+  /** Rules that the alert's labels bring into question, in the order in which they are asked. */
+  readonly candidates: readonly string[];
+  /** Those that were asked, up to the one that won. */
   readonly rules: ReadonlyArray<{
     readonly rule: string;
     readonly matched: boolean;
@@ -62,7 +65,16 @@ export const explain = (row: Row): Explanation => {
       error: typeof trace['error'] === 'string' ? trace['error'] : null,
       conditions: isObject(trace['conditions']) ? leaves(object(trace['conditions']), false) : [],
     }));
-  const known = { decision, guards, rules, facts: object(record['facts']), plans, digests: object(record['digests']) };
+  const candidates = list(record['candidates']).map(text);
+  const known = {
+    decision,
+    guards,
+    candidates,
+    rules,
+    facts: object(record['facts']),
+    plans,
+    digests: object(record['digests']),
+  };
   return { ...known, why: whyOf(row), whatWouldHaveToChange: changesFor(row, guards, rules) };
 };
 
@@ -144,8 +156,28 @@ const leaves = (node: JsonObject, negated: boolean): readonly Condition[] => {
     if (Array.isArray(node[group])) return list(node[group]).flatMap((child) => leaves(object(child), negated));
   }
   if (isObject(node['not'])) return leaves(object(node['not']), !negated);
+  return [inWords(node, negated)];
+};
+
+/**
+ * The fewest comparisons that would have to come out otherwise for the conditions to hold, by what is there now; empty
+ * when they hold.
+ */
+export const missingFor = (node: JsonObject, negated = false): readonly Condition[] => {
+  if (isObject(node['not'])) return missingFor(object(node['not']), !negated);
+  for (const group of ['all', 'any'] as const) {
+    if (!Array.isArray(node[group])) continue;
+    const parts = list(node[group]).map((child) => missingFor(object(child), negated));
+    if ((group === 'all') !== negated) return parts.flat();
+    return parts.toSorted((left, right) => left.length - right.length)[0] ?? [];
+  }
+  const condition = inWords(node, negated);
+  return condition.result === true ? [] : [condition];
+};
+
+const inWords = (node: JsonObject, negated: boolean): Condition => {
   const result = typeof node['result'] === 'boolean' ? node['result'] !== negated : null;
   const actual = node['absent'] === true ? 'it is not there' : `it is ${JSON.stringify(node['actual'] ?? null)}`;
   const words = `${text(node['fact'])} ${negated ? 'not ' : ''}${text(node['operator'])} ${JSON.stringify(node['value'] ?? null)}`;
-  return [{ text: result === null ? `${words} (not looked at)` : `${words} (${actual})`, result }];
+  return { text: result === null ? `${words} (not looked at)` : `${words} (${actual})`, result };
 };

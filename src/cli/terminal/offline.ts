@@ -1,0 +1,72 @@
+// What commands need that look at files rather than at a running amends: the files as `serve` would load them, a Prometheus
+// that may be asked, a record of their own.
+import { formatProblem } from '../../base/failure.ts';
+import type { Problem } from '../../base/failure.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Ids } from '../../base/ids.ts';
+import type { Log } from '../../base/log.ts';
+import type { Settings } from '../../config.ts';
+import type { Loaded } from '../../engine/context.ts';
+import type { Store } from '../../port/store.ts';
+import type { AskPrometheus } from '../../replay/alert-series.ts';
+import { Misuse } from './command.ts';
+
+const refusedText = (problems: readonly Problem[]): string => problems.map(formatProblem).join('\n');
+
+/** Misuse with every problem when `serve` would refuse them. */
+export const loadFiles = async (settings: Settings): Promise<Loaded> => {
+  const [{ loadParts }, { loadCatalog }, { loadConfig }] = await Promise.all([
+    import('../../app.ts'),
+    import('../../catalog.ts'),
+    import('../../config.ts'),
+  ]);
+  const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
+  if (!config.ok) throw new Misuse(refusedText(config.problems));
+  const catalog = await loadCatalog({ config: config.value, ...(await loadParts()) });
+  if (!catalog.ok) throw new Misuse(refusedText(catalog.problems));
+  return { config: config.value, catalog: catalog.value };
+};
+
+const PATIENCE_MS = 60_000;
+
+export const prometheusAt = (url: string | undefined): AskPrometheus | null => {
+  if (url === undefined) return null;
+  if (!URL.canParse(url)) throw new Misuse(`--prometheus: ${url} is no address; for example http://127.0.0.1:9090`);
+  return async (path, parameters) => {
+    const response = await fetch(new URL(path, url), {
+      method: 'POST',
+      body: new URLSearchParams(parameters),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${(await response.text()).slice(0, 300)}`);
+    return response.json();
+  };
+};
+
+/** Everything for an engine that decides again, and is gone when `use` is done. */
+export const withScratch = async <T>(
+  start: number,
+  use: (scratch: {
+    readonly store: Store;
+    readonly clock: Clock & { moveTo(at: number): void };
+    readonly ids: Ids;
+    readonly log: Log;
+  }) => Promise<T>,
+): Promise<T> => {
+  const [{ createOrderedIds, createVirtualClock }, { openScratchStore }, { createLog }, { createRedactor }] =
+    await Promise.all([
+      import('../../replay/virtual.ts'),
+      import('../../app.ts'),
+      import('../../base/log.ts'),
+      import('../../base/secret.ts'),
+    ]);
+  const clock = createVirtualClock(start);
+  const log = createLog('silent', createRedactor());
+  const ids = createOrderedIds();
+  const store = await openScratchStore(clock, ids, log);
+  try {
+    return await use({ store, clock, ids, log });
+  } finally {
+    await store.close();
+  }
+};
