@@ -4,20 +4,25 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 
 const SCHEMAS = [
-  { file: 'config.schema.json', module: 'config-schema.js', make: 'configJsonSchema' },
+  { file: 'config.schema.json', module: 'config-editor.js', make: 'configJsonSchema' },
+  { file: 'web.schema.json', module: 'config-editor.js', make: 'webJsonSchema' },
+  { file: 'targets.schema.json', module: 'config-editor.js', make: 'targetsJsonSchema' },
   { file: 'rule.schema.json', module: 'rule/schema.js', make: 'ruleJsonSchema' },
-  { file: 'runbook.schema.json', module: 'runbook/schema.js', make: 'runbookJsonSchema' },
-  { file: 'group.schema.json', module: 'runbook/schema.js', make: 'groupJsonSchema' },
+  { file: 'condition.schema.json', module: 'rule/schema.js', make: 'conditionJsonSchema' },
+  { file: 'runbook.schema.json', module: 'catalog-editor.js', make: 'runbookJsonSchema' },
+  { file: 'group.schema.json', module: 'catalog-editor.js', make: 'groupJsonSchema' },
 ];
 
 const folder = new URL('../schemas/', import.meta.url);
 const check = process.argv.includes('--check');
+const { loadParts } = await import(new URL('../dist/app.js', import.meta.url));
+const { actions } = await loadParts();
 await mkdir(folder, { recursive: true });
 for (const { file, module, make } of SCHEMAS) {
   const at = new URL(file, folder);
   const { [make]: schemaOf } = await import(new URL(`../dist/${module}`, import.meta.url));
   const options = await resolveConfig(at);
-  const text = await format(JSON.stringify(schemaOf()), { ...options, parser: 'json' });
+  const text = await format(JSON.stringify(schemaOf(actions)), { ...options, parser: 'json' });
   const before = await readFile(at, 'utf8').catch(() => '');
   if (before === text) continue;
   if (check) {

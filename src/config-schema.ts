@@ -302,6 +302,7 @@ const role = z.enum(['viewer', 'operator', 'approver', 'admin']);
 
 /** web.yaml: Prometheus' web configuration, bearer tokens added. */
 export const webSchema = z.strictObject({
+  $schema: z.string().optional(),
   tls_server_config: z
     .strictObject({
       cert_file: text(),
@@ -320,7 +321,3 @@ export const webSchema = z.strictObject({
     .max(1_000)
     .optional(),
 });
-
-/** For editors: `schemas/config.schema.json`. */
-export const configJsonSchema = (): Record<string, unknown> =>
-  z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' });

@@ -102,18 +102,35 @@ export type ConditionText =
   | { not: ConditionText; name?: string | undefined; priority?: number | undefined }
   | { condition: string; name?: string | undefined; priority?: number | undefined };
 
-const nested: z.ZodType<ConditionText> = z.lazy(() => condition);
+const nested: z.ZodType<ConditionText> = z
+  .lazy(() => condition)
+  .meta({ description: 'A comparison, a group of conditions, or the name of one.' });
 const all = z
-  .strictObject({ all: z.array(nested).min(1).max(MOST_CONDITIONS), ...extras })
+  .strictObject({
+    all: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'All of these must hold.' }),
+    ...extras,
+  })
   .meta({ id: 'all', description: 'Holds when each of them holds.' });
 const any = z
-  .strictObject({ any: z.array(nested).min(1).max(MOST_CONDITIONS), ...extras })
+  .strictObject({
+    any: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'One of these must hold.' }),
+    ...extras,
+  })
   .meta({ id: 'any', description: 'Holds when one of them holds.' });
 const not = z.strictObject({ not: nested, ...extras }).meta({ id: 'not', description: 'Holds when it does not hold.' });
 const reference = z
-  .strictObject({ condition: z.string().min(1).max(100), ...extras })
+  .strictObject({
+    condition: z
+      .string()
+      .min(1)
+      .max(100)
+      .meta({ description: 'The name of a file in conditions/, without its ending.' }),
+    ...extras,
+  })
   .meta({ id: 'named_condition', description: 'The conditions in conditions/<name>.json, put in here.' });
-const condition: z.ZodType<ConditionText> = z.union([all, any, not, reference, leaf]).meta({ id: 'condition' });
+const condition: z.ZodType<ConditionText> = z
+  .union([all, any, not, reference, leaf])
+  .meta({ id: 'condition', description: 'A comparison, a group of conditions, or the name of one.' });
 const root = z
   .union([all, any, not, reference])
   .meta({ description: 'all, any, not, or the name of a file in conditions/.' });
@@ -144,7 +161,12 @@ const rung = z
 const limits = z
   .strictObject({
     attempts: z
-      .array(z.strictObject({ max: z.int().min(1).max(1_000_000), per: durationText }))
+      .array(
+        z.strictObject({
+          max: z.int().min(1).max(1_000_000).meta({ description: 'At most so many.' }),
+          per: durationText,
+        }),
+      )
       .min(1)
       .max(10)
       .optional()
@@ -155,7 +177,10 @@ const limits = z
       .max(1_000_000)
       .optional()
       .meta({ description: 'Short for attempts: [{ max, per: 1h }].' }),
-    cooldown: z.strictObject({ after_failure: durationText }).optional(),
+    cooldown: z
+      .strictObject({ after_failure: durationText })
+      .optional()
+      .meta({ description: 'The rest after a failed attempt of this rule.' }),
     cooldown_seconds: z
       .int()
       .min(0)
@@ -174,38 +199,58 @@ const ruleMode = mode.optional().meta({
 const event = z.discriminatedUnion('type', [
   z
     .strictObject({
-      type: z.literal('remediate'),
-      params: z.strictObject({
-        runbook: z
-          .union([
-            runbookName,
-            rung,
-            z
-              .array(z.union([runbookName, rung]))
-              .min(1)
-              .max(20),
-          ])
-          .meta({
-            description: 'One, or a ladder: the failures of the episode pick the rung.',
-          }),
-        mode: ruleMode,
-        with: inputs.optional(),
-        limits: limits.optional(),
-        accept_destructive: acceptDestructive.optional(),
-      }),
+      type: z.literal('remediate').meta({ description: 'Run a runbook.' }),
+      params: z
+        .strictObject({
+          runbook: z
+            .union([
+              runbookName,
+              rung,
+              z
+                .array(z.union([runbookName, rung]))
+                .min(1)
+                .max(20),
+            ])
+            .meta({
+              description: 'One, or a ladder: the failures of the episode pick the rung.',
+            }),
+          mode: ruleMode,
+          with: inputs.optional(),
+          limits: limits.optional().meta({ description: "May only be tighter than the component's." }),
+          accept_destructive: acceptDestructive.optional(),
+        })
+        .meta({ description: 'Which runbook, and within which limits.' }),
     })
     .meta({ description: 'Run a runbook.' }),
   z
     .strictObject({
-      type: z.literal('escalate'),
-      params: z.strictObject({ severity: z.enum(SEVERITIES).optional(), mode: ruleMode }).optional(),
+      type: z.literal('escalate').meta({ description: 'Straight to a human.' }),
+      params: z
+        .strictObject({
+          severity: z.enum(SEVERITIES).optional().meta({ default: 'SEV3', description: 'How urgent it is for them.' }),
+          mode: ruleMode,
+        })
+        .optional()
+        .meta({ description: 'How it is handed over.' }),
     })
     .meta({ description: 'Straight to a human.' }),
   z
-    .strictObject({ type: z.literal('observe'), params: z.strictObject({ mode: ruleMode }).optional() })
+    .strictObject({
+      type: z.literal('observe').meta({ description: 'Record only.' }),
+      params: z
+        .strictObject({ mode: ruleMode })
+        .optional()
+        .meta({ description: 'Of the rule, where there is no runbook.' }),
+    })
     .meta({ description: 'Record only.' }),
   z
-    .strictObject({ type: z.literal('ignore'), params: z.strictObject({ mode: ruleMode }).optional() })
+    .strictObject({
+      type: z.literal('ignore').meta({ description: 'Do nothing, on purpose.' }),
+      params: z
+        .strictObject({ mode: ruleMode })
+        .optional()
+        .meta({ description: 'Of the rule, where there is no runbook.' }),
+    })
     .meta({ description: 'Do nothing, on purpose.' }),
 ]);
 
@@ -218,7 +263,7 @@ const pardon = z
 
 export const ruleFile = z
   .strictObject({
-    $schema: z.string().optional(),
+    $schema: z.string().optional().meta({ description: 'Where the JSON Schema of this file is, for editors.' }),
     name: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'Not a name: letters, digits, ".", "_" and "-", at most 100')
@@ -240,7 +285,7 @@ export const ruleFile = z
       .optional()
       .meta({ default: 1, description: 'Higher ones are asked first, then by name; the first match wins.' }),
     conditions: root,
-    event,
+    event: event.meta({ description: 'What is to be done: remediate, escalate, observe or ignore.' }),
   })
   .meta({
     title: 'A rule of amends',
@@ -254,3 +299,24 @@ export type LimitsText = z.infer<typeof limits>;
 /** JSON Schema for editors, as schemas/rule.schema.json has it. */
 export const ruleJsonSchema = (): Record<string, unknown> =>
   z.toJSONSchema(ruleFile, { target: 'draft-7', io: 'input' });
+
+/** Conditions that stand alone, as conditions/<name>.json has them. */
+const conditionFile = z
+  .union(
+    [
+      { all: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'All of these must hold.' }) },
+      { any: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'One of these must hold.' }) },
+      { not: nested },
+      { condition: reference.shape.condition },
+    ].map((shape) =>
+      z.strictObject({ $schema: ruleFile.shape.$schema, description: ruleFile.shape.description, ...shape, ...extras }),
+    ),
+  )
+  .meta({
+    title: 'A named condition of amends',
+    description: 'Put in wherever a rule says { "condition": "<name>" }.',
+  });
+
+/** JSON Schema for editors, as schemas/condition.schema.json has it. */
+export const conditionJsonSchema = (): Record<string, unknown> =>
+  z.toJSONSchema(conditionFile, { target: 'draft-7', io: 'input' });

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
-import { configJsonSchema } from '../../../src/config-schema.ts';
+import { configJsonSchema } from '../../../src/config-editor.ts';
 
 const root = new URL('../../../', import.meta.url);
 const refusals = new URL('test/refusals/config/', root);
