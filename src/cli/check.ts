@@ -58,10 +58,8 @@ const run = async ({ args, edge, options, output }: Invocation): Promise<number>
 };
 
 const sarifOf = async (problems: readonly Problem[]): Promise<Readonly<Record<string, unknown>>> => {
-  const [{ sarif }, { CODES }] = await Promise.all([
-    import('./terminal/sarif.ts'),
-    import('../replay/findings/codes.ts'),
-  ]);
+  const { sarif } = await import('./terminal/sarif.ts');
+  const { CODES } = await import('../replay/findings/codes.ts');
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
   return sarif(problems, CODES, (JSON.parse(text) as { version: string }).version);
 };
@@ -111,14 +109,11 @@ const NEED_CONFIG: ReadonlySet<string> = new Set([
 ]);
 
 const look = async (settings: Settings, options: Options): Promise<Look> => {
-  const [{ loadParts }, { findCatalogFiles, readParts }, configuration, { findAll }, { openFile }] = await Promise.all([
-    import('../app.ts'),
-    import('../catalog.ts'),
-    import('../config.ts'),
-    import('../replay/findings/find.ts'),
-    import('../replay/findings/places.ts'),
-  ]);
-  const { loadConfig, loadWebConfig, builtInConfig } = configuration;
+  const { loadParts } = await import('../app.ts');
+  const { findCatalogFiles, readParts } = await import('../catalog.ts');
+  const { findAll } = await import('../replay/findings/find.ts');
+  const { openFile } = await import('../replay/findings/places.ts');
+  const { loadConfig, loadWebConfig, builtInConfig } = await import('../config.ts');
   const web = settings.webConfigFile === null ? null : await loadWebConfig(settings.webConfigFile);
   const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
   const folder = resolve(dirname(settings.configFile));
@@ -230,10 +225,8 @@ const askPrometheus = async (options: Options, from: Needing): Promise<readonly 
   if (!URL.canParse(url) || !/^https?:/.test(url))
     throw new Misuse(`--prometheus.url: ${url} is no address; for example http://127.0.0.1:9090`);
   const base = url.replace(/\/+$/, '');
-  const [{ needsOf }, { askWhatIsThere }] = await Promise.all([
-    import('../replay/findings/needs.ts'),
-    import('../replay/findings/prometheus.ts'),
-  ]);
+  const { needsOf } = await import('../replay/findings/needs.ts');
+  const { askWhatIsThere } = await import('../replay/findings/prometheus.ts');
   const ask = async (path: string, parameters: Readonly<Record<string, string>>): Promise<unknown> => {
     const query = new URLSearchParams(parameters).toString();
     const response = await fetch(`${base}${path}${query === '' ? '' : `?${query}`}`, {

@@ -100,12 +100,10 @@ const explainBefore = async (invocation: Invocation): Promise<number> => {
   const loaded = await loadFiles(settingsOf(options));
   const names = loaded.catalog.rules.rules.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) throw new Misuse(`--rule: there is no rule ${only} in use`);
-  const [{ alertsIn, foresee, nearMisses }, { queryAt }, { loadParts }, { outside }] = await Promise.all([
-    import('../replay/foresee.ts'),
-    import('../replay/alert-series.ts'),
-    import('../app.ts'),
-    import('../http/outside.ts'),
-  ]);
+  const { alertsIn, foresee, nearMisses } = await import('../replay/foresee.ts');
+  const { queryAt } = await import('../replay/alert-series.ts');
+  const { loadParts } = await import('../app.ts');
+  const { outside } = await import('../http/outside.ts');
   const { facts } = await loadParts();
   const query =
     ask === null

@@ -15,11 +15,9 @@ const refusedText = (problems: readonly Problem[]): string => problems.map(forma
 
 /** Misuse with every problem when `serve` would refuse them. */
 export const loadFiles = async (settings: Settings): Promise<Loaded> => {
-  const [{ loadParts }, { loadCatalog }, { loadConfig }] = await Promise.all([
-    import('../../app.ts'),
-    import('../../catalog.ts'),
-    import('../../config.ts'),
-  ]);
+  const { loadParts } = await import('../../app.ts');
+  const { loadCatalog } = await import('../../catalog.ts');
+  const { loadConfig } = await import('../../config.ts');
   const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
   if (!config.ok) throw new Misuse(refusedText(config.problems));
   const catalog = await loadCatalog({ config: config.value, ...(await loadParts()) });
@@ -53,13 +51,10 @@ export const withScratch = async <T>(
     readonly log: Log;
   }) => Promise<T>,
 ): Promise<T> => {
-  const [{ createOrderedIds, createVirtualClock }, { openScratchStore }, { createLog }, { createRedactor }] =
-    await Promise.all([
-      import('../../replay/virtual.ts'),
-      import('../../app.ts'),
-      import('../../base/log.ts'),
-      import('../../base/secret.ts'),
-    ]);
+  const { createOrderedIds, createVirtualClock } = await import('../../replay/virtual.ts');
+  const { openScratchStore } = await import('../../app.ts');
+  const { createLog } = await import('../../base/log.ts');
+  const { createRedactor } = await import('../../base/secret.ts');
   const clock = createVirtualClock(start);
   const log = createLog('silent', createRedactor());
   const ids = createOrderedIds();

@@ -38,6 +38,7 @@ export const findAll = (checked: Checked): readonly Problem[] => {
   const { config, alertFiles, present } = checked;
   const { alerts, pardons: comments, problems } = readAlertFiles(alertFiles);
   const looked: Looked = { ...checked, alerts };
+  const loaded = new Set([...looked.runbooks.values()].map(({ file }) => file));
   const conflicts = findConflicts(looked).map((problem): Problem => ({ ...problem, severity: 'warning' }));
   const rest = withoutMeant({
     looked,
@@ -51,7 +52,10 @@ export const findAll = (checked: Checked): readonly Problem[] => {
     ],
     pardons: [
       ...looked.rules.map(({ file, pardons = [] }) => ({ file, pardons })),
-      ...looked.written.runbooks.map(({ file, value }) => ({ file, pardons: pardonsIn(value) })),
+      // In a file that is refused something else comes first.
+      ...looked.written.runbooks
+        .filter(({ file }) => looked.whole || loaded.has(file))
+        .map(({ file, value }) => ({ file, pardons: pardonsIn(value) })),
       ...(config.file === null ? [] : [{ file: config.file, pardons: config.pardons ?? [] }]),
     ],
     comments,
