@@ -82,6 +82,8 @@ const RULES = {
     'a runbook that destroys something would run without asking',
     'mode approve, or "accept_destructive": true',
   ],
+  'empty-all': ['an all without conditions would hold always', 'write a condition, or take it out'],
+  'empty-any': ['an any without conditions would never hold', 'write a condition, or take it out'],
   'looser-limit': ['a rule would loosen a limit of its component', 'make it tighter, or take it out'],
   'missing-input': ['a runbook needs an input that the rule does not give', 'add it to with'],
   'no-positive-match': [
