@@ -33,6 +33,8 @@ const withActions = (schema: z.ZodType, actions: Actions): Schema => {
       definitions[`with ${name}`] = fillable(name, action.summary, input);
       return {
         if: { properties: { uses: { const: name } }, required: ['uses'] },
+        // A keyword of JSON Schema; nobody awaits it.
+        // oxlint-disable-next-line unicorn/no-thenable
         then: { properties: { with: { $ref: `#/definitions/with ${name}` } } },
       };
     });
@@ -48,7 +50,7 @@ const withActions = (schema: z.ZodType, actions: Actions): Schema => {
 };
 
 const toJson = (schema: z.ZodType): Schema =>
-  z.toJSONSchema(schema, { target: 'draft-7', io: 'input', unrepresentable: 'any' }) as Schema;
+  z.toJSONSchema(schema, { target: 'draft-7', io: 'input', unrepresentable: 'any' });
 
 const asObject = (value: unknown): Schema => (isObject(value) ? value : {});
 

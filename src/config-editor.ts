@@ -40,7 +40,7 @@ export const targetsJsonSchema = (): Schema =>
     TARGETS,
   );
 
-const toJson = (schema: z.ZodType): Schema => z.toJSONSchema(schema, { target: 'draft-7', io: 'input' }) as Schema;
+const toJson = (schema: z.ZodType): Schema => z.toJSONSchema(schema, { target: 'draft-7', io: 'input' });
 
 const policy = defaultPolicy;
 const per = (limits: ReadonlyArray<{ readonly max: number; readonly per: number }>): unknown =>
@@ -185,9 +185,9 @@ const CONFIG: Readonly<Record<string, Meaning>> = {
   SEV3: ['While a SEV3 is open.', 'off'],
   SEV4: ['While a SEV4 is open.', 'off'],
   audit: ['The record of who did what.'],
-  'audit/retention_days': ['How long it is kept.', 30],
+  'audit/retention_days': ['How many days its rows stay in the database; then they move into archives.', 30],
   'audit/head_receiver': ['The receiver that is told the head of the audit once a day.'],
-  'audit/compression_enabled': ['Whether old parts are compressed.', true],
+  'audit/compression_enabled': ['Archives as gzip.', true],
   journal: ['Raw deliveries and decisions.'],
   'journal/retention_days': ['How long they are kept.', 30],
   ignore_labels: ['Labels that do not tell incidents apart.', [...DEFAULT_IGNORED_LABELS]],

@@ -67,7 +67,7 @@ export type BacktestInput = {
   readonly query?: Sources['query'];
   progress?(done: number, of: number): void;
   /** Each decision by its id in `store`, with the place in the journal of what it is about. */
-  decided?(id: string, delivery: number | null): void;
+  readonly decided?: (id: string, delivery: number | null) => void;
   /** False: it ends with the last delivery, and what was held then stays held. */
   readonly aftermath?: boolean;
 };

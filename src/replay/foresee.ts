@@ -9,7 +9,7 @@ import type { Loaded } from '../engine/context.ts';
 import type { Facts } from '../port/fact.ts';
 import { factAsker, factReader } from '../port/fact.ts';
 import type { Sources } from '../port/sources.ts';
-import { branchesOf } from '../rule/branches.ts';
+import { branchesOf, namedValues } from '../rule/branches.ts';
 import { decide } from '../rule/decide.ts';
 import { backtest } from './backtest.ts';
 import type { BacktestInput } from './backtest.ts';
@@ -100,8 +100,7 @@ export const nearMisses = async (
 
 /** Whether the rule is for an alert of nearly this name: a slip of the pen goes before other rules that lack as much. */
 const isAlike = ({ labels }: Alert, conditions: JsonObject): boolean => {
-  const terms = (branchesOf(conditions) ?? []).flatMap((branch) => branch.get('alertname') ?? []);
-  const names = terms.flatMap(({ value }) => (Array.isArray(value) ? value : [value])).map(String);
+  const names = (branchesOf(conditions) ?? []).flatMap((branch) => namedValues(branch, 'alertname'));
   return didYouMean(labels['alertname'] ?? '', names) !== undefined;
 };
 

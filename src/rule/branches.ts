@@ -151,6 +151,13 @@ export const satisfiable = (branch: Branch, key: string, values: readonly Json[]
   return terms.length === 0 || values.some((value) => terms.every((term) => holds(term, value)));
 };
 
+/** The values that the branch names for a fact, as texts; those under a `not` left out. */
+export const namedValues = (branch: Branch, key: string): readonly string[] =>
+  (branch.get(key) ?? [])
+    .filter(({ negated, operator }) => !negated && operator !== 'exists')
+    .flatMap(({ value }): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : [value]))
+    .map(String);
+
 /** The branch with one fact fixed, or null when it cannot have that value. It must name values of that fact, or match them. */
 export const withValue = (branch: Branch, key: string, value: string): Branch | null => {
   const terms = branch.get(key) ?? [];

@@ -301,22 +301,28 @@ export const ruleJsonSchema = (): Record<string, unknown> =>
   z.toJSONSchema(ruleFile, { target: 'draft-7', io: 'input' });
 
 /** Conditions that stand alone, as conditions/<name>.json has them. */
-const conditionFile = z
-  .union(
-    [
-      { all: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'All of these must hold.' }) },
-      { any: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'One of these must hold.' }) },
-      { not: nested },
-      { condition: reference.shape.condition },
-    ].map((shape) =>
-      z.strictObject({ $schema: ruleFile.shape.$schema, description: ruleFile.shape.description, ...shape, ...extras }),
-    ),
-  )
-  .meta({
-    title: 'A named condition of amends',
-    description: 'Put in wherever a rule says { "condition": "<name>" }.',
-  });
+const conditionFile = () =>
+  z
+    .union(
+      [
+        { all: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'All of these must hold.' }) },
+        { any: z.array(nested).min(1).max(MOST_CONDITIONS).meta({ description: 'One of these must hold.' }) },
+        { not: nested },
+        { condition: reference.shape.condition },
+      ].map((shape) =>
+        z.strictObject({
+          $schema: ruleFile.shape.$schema,
+          description: ruleFile.shape.description,
+          ...shape,
+          ...extras,
+        }),
+      ),
+    )
+    .meta({
+      title: 'A named condition of amends',
+      description: 'Put in wherever a rule says { "condition": "<name>" }.',
+    });
 
 /** JSON Schema for editors, as schemas/condition.schema.json has it. */
 export const conditionJsonSchema = (): Record<string, unknown> =>
-  z.toJSONSchema(conditionFile, { target: 'draft-7', io: 'input' });
+  z.toJSONSchema(conditionFile(), { target: 'draft-7', io: 'input' });

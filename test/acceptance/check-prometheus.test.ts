@@ -96,7 +96,7 @@ const ask = async (at: string, url: string): Promise<Told> => {
   ]);
 };
 
-describe('5.1: amends check --prometheus.url', () => {
+describe('amends check --prometheus.url', () => {
   itWith('prometheus')(
     'says which metrics, alerts and labels are not there, where they are named, and what was meant',
     async () => {

@@ -6,6 +6,7 @@ import { formatProblem } from '../../src/base/failure.ts';
 import type { Result } from '../../src/base/failure.ts';
 import { loadCatalog } from '../../src/catalog.ts';
 import { loadConfig } from '../../src/config.ts';
+import { runHere } from '../support/checking.ts';
 import { actions, facts, root } from '../support/content.ts';
 
 const value = <T>(result: Result<T>): T => {
@@ -21,6 +22,13 @@ describe.each(['amends.yaml', ...examples.map((name) => `docs/examples/${name}`)
     const catalog = value(await loadCatalog({ config, actions: await actions(), facts: await facts() }));
     expect(catalog.rules.rules.length).toBeGreaterThan(0);
     expect(catalog.runbooks.size).toBeGreaterThan(0);
+  });
+
+  it('passes amends check without a finding, but for those that say why they are meant', async () => {
+    expect(await runHere(['check', `--config.file=${join(root, file)}`])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(': good. '),
+    });
   });
 });
 

@@ -4,11 +4,18 @@ import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import { pathToFileURL } from 'node:url';
 import { actions, facts, root } from '../support/content.ts';
-import { actionReference, commandReference, factReference, routeReference } from '../support/reference.ts';
+import {
+  actionReference,
+  codeReference,
+  commandReference,
+  factReference,
+  routeReference,
+} from '../support/reference.ts';
 
 const parts = [
   { file: 'docs/actions.md', name: 'actions', render: async () => actionReference(await actions()) },
   { file: 'docs/rules.md', name: 'facts', render: async () => factReference(await facts()) },
+  { file: 'docs/check.md', name: 'codes', render: codeReference },
   { file: 'docs/api.md', name: 'routes', render: routeReference },
   { file: 'README.md', name: 'commands', render: () => commandReference(pathToFileURL(`${root}src/cli/`)) },
 ];

@@ -73,7 +73,7 @@ const body = (...alerts: readonly unknown[]): unknown => ({
 });
 const OURS = ['--label', 'component=shop', '--label', 'target=orders'];
 
-describe('5.4: amends explain of an alert that has not come', () => {
+describe('amends explain of an alert that has not come', () => {
   it('from labels: which rules were candidates, each condition with its value, which won, each guard', async () => {
     const { explanations, history } = await explain('--label', 'alertname=OrdersBroken', '--label', 'env=prod', ...OURS, `--at=${AT}`);
     expect(history).toBe('an empty history');

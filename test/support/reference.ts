@@ -5,6 +5,7 @@ import { formatDuration } from '../../src/base/duration.ts';
 import { ROUTES } from '../../src/http/routes.ts';
 import type { Actions } from '../../src/port/action.ts';
 import type { Facts } from '../../src/port/fact.ts';
+import { CODE_SECTIONS } from '../../src/replay/findings/codes.ts';
 
 type Schema = {
   type?: string;
@@ -94,6 +95,21 @@ export const routeReference = (): string =>
     ['', 'path', 'who', 'what'],
     ROUTES.map(({ method, path, role, summary }) => [method, code(path), role, summary]),
   ).join('\n');
+
+export const codeReference = (): string =>
+  CODE_SECTIONS.flatMap(({ title, codes }) => [
+    `### ${title}`,
+    '',
+    ...table(
+      ['code', 'cause', 'mend'],
+      [...codes]
+        .toSorted(([left], [right]) => (left < right ? -1 : 1))
+        .map(([name, { cause, mend }]) => [code(name), cause, mend]),
+    ),
+    '',
+  ])
+    .join('\n')
+    .trimEnd();
 
 type Summarised = { readonly summary: string };
 

@@ -1,7 +1,7 @@
 // Whether rules and alerts know each other: an alert that no rule can answer, a rule that no alert can set off. Said only
 // where it is certain: labels that come with the series may have any value.
 import type { Problem } from '../../base/failure.ts';
-import { branchesOf, satisfiable } from '../../rule/branches.ts';
+import { branchesOf, namedValues, satisfiable } from '../../rule/branches.ts';
 import type { Branch } from '../../rule/branches.ts';
 import type { AlertRule } from './alert-files.ts';
 import { finding } from './finding.ts';
@@ -65,11 +65,7 @@ const ANNOTATION = 'annotation.';
 const labelOf = (key: string): string => (key.startsWith('label.') ? key.slice('label.'.length) : key);
 
 const namesIn = (branches: readonly Branch[]): string => {
-  const names = branches.flatMap((branch) =>
-    (branch.get('alertname') ?? [])
-      .filter(({ negated }) => !negated)
-      .flatMap(({ value }) => (Array.isArray(value) ? value : [value])),
-  );
-  const said = [...new Set(names.map(String))].slice(0, 5);
+  const names = branches.flatMap((branch) => namedValues(branch, 'alertname'));
+  const said = [...new Set(names)].slice(0, 5);
   return said.length === 0 ? '' : ` (it is for ${said.join(', ')})`;
 };

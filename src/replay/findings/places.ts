@@ -7,7 +7,7 @@ export type Place = { readonly line: number; readonly column: number };
 export type OpenFile = {
   readonly value: Json;
   /** Of the key for a member of a mapping, of the item in a list; of the nearest thing above when there is none. */
-  place(pointer: string): Place;
+  readonly place: (pointer: string) => Place;
 };
 
 const OPTIONS = { uniqueKeys: false, merge: false, version: '1.2', prettyErrors: false, logLevel: 'silent' } as const;

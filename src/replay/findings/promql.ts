@@ -9,10 +9,10 @@ const WORDS = new Set(
 /** In brackets behind these stand names of labels. */
 const BEFORE_LABELS = new Set(['by', 'without', 'on', 'ignoring', 'group_left', 'group_right']);
 
-export type Selector = { readonly name: string | null };
+type Selector = { readonly name: string | null };
 
 /** Every selector in the text, in order; `name` is null where only labels select. */
-export const selectorsOf = (query: string): readonly Selector[] => {
+const selectorsOf = (query: string): readonly Selector[] => {
   const tokens = (query.match(TOKEN) ?? []).filter((token) => !token.startsWith('#'));
   const found: Selector[] = [];
   for (let at = 0; at < tokens.length; at += 1) {

@@ -43,15 +43,15 @@ const usesIn = (document: Json): readonly Use[] => {
   const walk = (node: Json | undefined, path: readonly PropertyKey[]): void => {
     if (Array.isArray(node)) node.forEach((member: Json, index) => walk(member, [...path, index]));
     if (!isObject(node)) return;
-    const { uses, with: given } = node as JsonObject;
+    const { uses, with: given } = node;
     if (typeof uses !== 'string') {
-      for (const [key, member] of Object.entries(node as JsonObject)) walk(member, [...path, key]);
+      for (const [key, member] of Object.entries(node)) walk(member, [...path, key]);
       return;
     }
-    const template = isObject(given) ? compileTemplate(given as JsonObject, [...RUNBOOK_ROOTS, 'undo']) : null;
+    const template = isObject(given) ? compileTemplate(given, [...RUNBOOK_ROOTS, 'undo']) : null;
     for (const reference of template?.ok === true ? template.value.references : [])
       found.push({ uses, with: given as JsonObject, at: pointer([...path, 'with']), reference });
-    for (const side of ['undo', 'probe']) walk((node as JsonObject)[side], [...path, side]);
+    for (const side of ['undo', 'probe']) walk(node[side], [...path, side]);
   };
   walk(document, []);
   return found;
@@ -108,7 +108,7 @@ const valueAt = (root: Json, at: string): Json | undefined => {
   for (const part of at.split('/').slice(1)) {
     const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
     if (Array.isArray(value)) value = (value as readonly Json[])[Number(name)];
-    else value = isObject(value) ? (value as JsonObject)[name] : undefined;
+    else value = isObject(value) ? value[name] : undefined;
   }
   return value;
 };

@@ -4,15 +4,13 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { formatProblem } from '../../../src/base/failure.ts';
-import { systemClock } from '../../../src/base/clock.ts';
 import { loadCatalog } from '../../../src/catalog.ts';
-import type { Edge } from '../../../src/cli/terminal/edge.ts';
-import { runCommandLine } from '../../../src/cli/terminal/program.ts';
 import { builtInConfig } from '../../../src/config.ts';
 import type { Action } from '../../../src/port/action.ts';
 import type { Fact } from '../../../src/port/fact.ts';
 import { loadByName } from '../../../src/port/loader.ts';
 import { findConflicts } from '../../../src/replay/conflicts.ts';
+import { runHere } from '../../support/checking.ts';
 
 const here = new URL('./', import.meta.url);
 const src = new URL('../../../src/', import.meta.url);
@@ -40,18 +38,8 @@ const told = async (name: string): Promise<string> => {
 
 describe('rules that do not go together', () => {
   it('make `amends check` exit 1', async () => {
-    const said: string[] = [];
-    const edge: Edge = {
-      clock: systemClock,
-      colors: false,
-      out: (line) => void said.push(line),
-      err: (line) => void said.push(line),
-      onStop: () => () => undefined,
-      onReload: () => () => undefined,
-      exitNow: () => undefined,
-    };
-    expect(await runCommandLine(['check', fileURLToPath(new URL('amends.yaml', here))], edge)).toBe(1);
-    expect(said.join('\n')).toMatch(/\[conflicting-actions\][^]*\n1 problem$/);
+    const said = await runHere(['check', fileURLToPath(new URL('amends.yaml', here))]);
+    expect([said.code, said.out]).toEqual([1, expect.stringMatching(/\[conflicting-actions\][^]*\n\d+ problems$/)]);
   });
 
   it.each(cases)('are named with file, place and mend: %s', async (name) => {

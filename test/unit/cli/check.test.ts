@@ -14,7 +14,7 @@ import { ESSENTIAL_SARIF } from '../../support/sarif-schema.ts';
 const folder = join(root, 'test/refusals/findings/cases/no-timeout');
 
 describe('--output=github', () => {
-  it('5.1: is one workflow command a problem, with file, line, column and title', async () => {
+  it('is one workflow command a problem, with file, line, column and title', async () => {
     const said = await runHere(['check', join(root, 'test/refusals/conflicts/amends.yaml'), '--output=github']);
     expect(said.code).toBe(1);
     const lines = said.out.split('\n');
@@ -42,7 +42,7 @@ describe('--output=github', () => {
 describe('--output=sarif', () => {
   const valid = new Ajv({ strict: false }).compile(ESSENTIAL_SARIF);
 
-  it('5.1: is SARIF 2.1.0, with a rule for each code', async () => {
+  it('is SARIF 2.1.0, with a rule for each code', async () => {
     const said = await runHere(['check', join(root, 'test/refusals/conflicts/amends.yaml'), '--output=sarif']);
     const log = JSON.parse(said.out) as ReturnType<typeof sarif>;
     expect([said.code, valid(log), valid.errors]).toEqual([1, true, null]);
