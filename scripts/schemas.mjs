@@ -11,6 +11,7 @@ const SCHEMAS = [
   { file: 'condition.schema.json', module: 'rule/schema.js', make: 'conditionJsonSchema' },
   { file: 'runbook.schema.json', module: 'catalog-editor.js', make: 'runbookJsonSchema' },
   { file: 'group.schema.json', module: 'catalog-editor.js', make: 'groupJsonSchema' },
+  { file: 'test.schema.json', module: 'replay/test-schema.js', make: 'testJsonSchema' },
 ];
 
 const folder = new URL('../schemas/', import.meta.url);

@@ -61,8 +61,11 @@ export const loadCatalog = async (options: CatalogOptions): Promise<Result<Catal
   return files.ok ? buildCatalog(files.value, options) : files;
 };
 
+/** `runbooks` are those of the files, where they were loaded before. */
+type BuildOptions = Omit<CatalogOptions, 'readFiles'> & { readonly runbooks?: ReturnType<typeof loadRunbooks> };
+
 /** The same from texts that are already there. */
-export const buildCatalog = (files: CatalogFiles, options: Omit<CatalogOptions, 'readFiles'>): Result<Catalog> => {
+export const buildCatalog = (files: CatalogFiles, options: BuildOptions): Result<Catalog> => {
   const { rules, runbooks, problems } = readParts(files, options);
   if (problems.length > 0) return refused(problems);
   const ruleSet = createRuleSet(rules, options.facts);
@@ -88,10 +91,10 @@ export type CatalogParts = {
 /** What is good by itself, and everything that is wrong: for `amends check`, which says all of it at once. */
 export const readParts = (
   files: CatalogFiles,
-  { config, actions, facts }: Omit<CatalogOptions, 'readFiles'>,
+  { config, actions, facts, runbooks: loaded }: BuildOptions,
 ): CatalogParts => {
   const degradedModes = new Set(config.degradedModes.keys());
-  const { runbooks, problems: runbookProblems } = loadRunbooks(files.runbooks, { actions, degradedModes });
+  const { runbooks, problems: runbookProblems } = loaded ?? loadRunbooks(files.runbooks, { actions, degradedModes });
   const { rules, problems: ruleProblems } = loadRules(files.rules, {
     facts,
     runbooks,
@@ -158,7 +161,7 @@ const checkQuestions = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>, fact
 };
 
 /** Every file that the configuration's globs name; a rule's or runbook's own tests (`*.test.yaml`) stand beside it and are left out. */
-const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
+export const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
   const { problems, ...files } = await findCatalogFiles(config);
   return problems.length > 0 ? refused(problems) : ok(files);
 };

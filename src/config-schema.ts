@@ -13,7 +13,7 @@ const refusal = (code: string, mend: string): { params: { code: string; mend: st
 });
 
 /** Milliseconds from `30s`, `1h30m`, `7d`. */
-const duration = (least = 0) =>
+export const duration = (least = 0) =>
   z
     .string({ error: 'a duration such as 30s or 1h30m is expected' })
     .regex(DURATION, { error: 'a duration such as 30s or 1h30m is expected' })
@@ -25,7 +25,7 @@ const duration = (least = 0) =>
 
 // oxlint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f]/;
-const text = (most = 1_024) =>
+export const text = (most = 1_024) =>
   z
     .string()
     .min(1)
@@ -38,7 +38,7 @@ const kind = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
   error: 'a kind is lower-case letters, digits, _ and - (at most 64), since it names a folder',
 });
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
-const mode = z.enum(MODES as readonly ['shadow', 'approve', 'auto']);
+export const mode = z.enum(MODES as readonly ['shadow', 'approve', 'auto']);
 
 const httpUrl = z
   .string()
@@ -132,6 +132,8 @@ const recoveryShape = {
   promotion: z.strictObject({ successes: whole(1, 100_000).optional(), share: share.optional() }).optional(),
 };
 
+export const recoverySchema = z.strictObject(recoveryShape);
+
 // A connection is stored with every run: what is secret in it must be a reference.
 const SECRET_KEYS = /^(password|passwd|passphrase|secret|token|bearer_token|api_key|apikey|private_key)$/i;
 const connect = z.record(z.string().min(1).max(64), z.json()).superRefine((members, context) => {
@@ -168,7 +170,7 @@ const inventory = z.strictObject({
   file_sd: z.array(text()).max(100).optional(),
 });
 
-const component = z.strictObject({
+export const componentSchema = z.strictObject({
   ...recoveryShape,
   kind: kind.optional(),
   team: text(128).optional(),
@@ -196,7 +198,7 @@ const component = z.strictObject({
 });
 
 const sentences = z.array(text()).max(100);
-const severity = z.enum(['SEV1', 'SEV2', 'SEV3', 'SEV4']);
+export const severity = z.enum(['SEV1', 'SEV2', 'SEV3', 'SEV4']);
 
 /** amends.yaml. */
 export const configSchema = z.strictObject({
@@ -213,8 +215,8 @@ export const configSchema = z.strictObject({
     .max(16)
     .optional(),
   prometheus: z.strictObject(neighbourShape).refine(onlyOneCredential, TWO_CREDENTIALS).optional(),
-  recovery: z.strictObject(recoveryShape).optional(),
-  components: z.record(name, component).optional(),
+  recovery: recoverySchema.optional(),
+  components: z.record(name, componentSchema).optional(),
   degraded_modes: z
     .record(
       name,
@@ -290,7 +292,7 @@ function absolutePath() {
 }
 
 export type ConfigShape = z.output<typeof configSchema>;
-export type ComponentShape = z.output<typeof component>;
+export type ComponentShape = z.output<typeof componentSchema>;
 export type RecoveryShape = NonNullable<ConfigShape['recovery']>;
 
 /** A Prometheus file_sd file. */
