@@ -321,8 +321,17 @@ const place = (loaded: Loaded, { source, runbook: name, tests }: RunbookFile, in
           ),
     ]);
   const targets = [...component.targets.keys()];
-  const target = test.target ?? targets[0];
-  if (target === undefined || !targets.includes(target) || (test.target === undefined && targets.length > 1))
-    return refused([unknown(source, at('target'), `target of ${component.name}`, target ?? '', targets)]);
+  const target = test.target ?? (targets.length === 1 ? targets[0] : undefined);
+  if (target === undefined)
+    return refused([
+      source.problem(
+        'no-target',
+        at('target'),
+        `${component.name} has ${targets.length} targets, one is needed`,
+        `write target: with one of ${targets.slice(0, 20).join(', ')}`,
+      ),
+    ]);
+  if (!targets.includes(target))
+    return refused([unknown(source, at('target'), `target of ${component.name}`, target, targets)]);
   return ok({ loaded, runbook, component, target });
 };

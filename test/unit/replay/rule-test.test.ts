@@ -117,7 +117,7 @@ ${cases.map((one) => `      - { ${one} }`).join('\n')}
 `;
 
 describe('a test of rules', () => {
-  it('P1: the example of the design holds: acts, asks about the next rung, and says which target', async () => {
+  it('the example of the design holds: acts, asks about the next rung, and says which target', async () => {
     expect(
       await failing(
         test(
