@@ -8,7 +8,7 @@ import type { QueryCheck, Runbook } from '../runbook/runbook.ts';
 import type { Look, RunbookTest, StepResult } from './test-schema.ts';
 
 /** They ask amends for something, and touch nothing else. */
-const OWN = /^(?:degrade|inbox|notify|triage)\./;
+const OWN = /^(?:degrade|inbox|notify|triage)\.|^faiss\.escalate$/;
 
 type Given = NonNullable<RunbookTest['actions']>;
 
@@ -41,10 +41,14 @@ export const cannedActions = (real: Actions, given: Given): Canned => {
 
 const listOf = <T>(given: T | readonly T[]): readonly T[] => (Array.isArray(given) ? given : [given as T]);
 
+/** A step of this name is called by its phase as well: `steps/verify`. */
+export const RESERVED: ReadonlySet<string> = new Set(['verify', 'undo']);
+
 /** Undefined: the test says nothing of it. */
 const resultsOf = (given: Given, key: string): readonly StepResult[] | undefined => {
   const id = key.slice(key.indexOf('/') + 1);
-  const said = key.startsWith('undo/') ? given.undo?.[id] : Object.hasOwn(given, id) ? given[id] : undefined;
+  const name = Object.hasOwn(given, key) || RESERVED.has(id) ? key : id;
+  const said = key.startsWith('undo/') ? given.undo?.[id] : Object.hasOwn(given, name) ? given[name] : undefined;
   if (said === undefined || typeof said === 'string') return undefined;
   return listOf<StepResult>(said);
 };

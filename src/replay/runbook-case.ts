@@ -5,7 +5,9 @@ import type { Problem } from '../base/failure.ts';
 import type { Actions } from '../port/action.ts';
 import type { ActionStep, Runbook, Step } from '../runbook/runbook.ts';
 import { isApproval } from '../runbook/runbook.ts';
+import { stepKey, stepsOf } from '../run/state.ts';
 import type { Source } from '../config-source.ts';
+import { RESERVED } from './canned.ts';
 import type { RunObserved } from './runbook-test.ts';
 import type { CaseResult, Mismatch } from './test-result.ts';
 import { compare, comparePart, shown } from './test-result.ts';
@@ -42,12 +44,17 @@ const inboxOf = (expected: readonly string[] | undefined, actual: readonly strin
   return fits ? [] : [{ what: 'exp_inbox', expected: shown(expected), actual: shown(actual) }];
 };
 
-const RESERVED = new Set(['verify', 'undo']);
 const phasesOf = (runbook: Runbook) => ({
   forward: [...runbook.before, ...runbook.steps],
   rollback: runbook.rollback ?? [],
   after: [...runbook.onSuccess.steps, ...runbook.onFailure.steps, ...runbook.onExhausted.steps],
 });
+
+/** By phase and id, for those whose id alone would be taken for something else. */
+const keyedOf = (runbook: Runbook): ReadonlyArray<readonly [string, Step]> =>
+  (['before', 'steps', 'on_success', 'on_failure', 'on_exhausted', 'rollback'] as const).flatMap((phase) =>
+    stepsOf(runbook, phase).map((step) => [stepKey(phase, step.id), step] as const),
+  );
 
 type Path = readonly PropertyKey[];
 
@@ -61,6 +68,7 @@ export const checkAgainst = (
 ): readonly Problem[] => {
   const phases = phasesOf(runbook);
   const all = new Map([...phases.forward, ...phases.rollback, ...phases.after].map((step) => [step.id, step]));
+  const named = new Map([...all, ...keyedOf(runbook)]);
   const undoable = new Map(
     phases.forward.flatMap((step) => (isApproval(step) || step.undo === null ? [] : [[step.id, step.undo] as const])),
   );
@@ -78,8 +86,8 @@ export const checkAgainst = (
   const result = (step: Step, said: unknown, path: Path): void =>
     void problems.push(...checkResult(actions, step, said, source, [...at, ...path]));
   for (const [id, said] of Object.entries(test.actions ?? {})) {
-    const step = all.get(id);
-    if (!RESERVED.has(id) && known(id, all.keys(), ['actions', id]) && step !== undefined)
+    const step = named.get(id);
+    if (!RESERVED.has(id) && known(id, step === undefined ? all.keys() : [id], ['actions', id]) && step !== undefined)
       result(step, said, ['actions', id]);
   }
   for (const [id, said] of Object.entries(test.actions?.undo ?? {})) {

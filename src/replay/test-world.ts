@@ -92,8 +92,6 @@ export const createTestWorld = async (given: Given): Promise<TestWorld> => {
         await settle();
       }
       clock.moveTo(at);
-      await janitor.tick();
-      await settle();
     },
     close: () => store.close(),
   };
