@@ -13,7 +13,6 @@ import type { SourceFile } from '../runbook/group.ts';
 import { changesOf } from './mutants.ts';
 import type { Change } from './mutants.ts';
 import { isBeside } from './rule-coverage.ts';
-import { passed } from './test-result.ts';
 import type { RuleTestAtHand } from './test-suite.ts';
 
 export type Mutant = {
@@ -89,8 +88,12 @@ const prioritiesOf = (
 const inOrder = (tests: readonly RuleTestAtHand[], rule: Rule, file: string): readonly RuleTestAtHand[] => {
   const rank = (test: RuleTestAtHand): number =>
     isBeside(file, test.file) ? 0 : test.looks.some(({ observed }) => observed.rule === rule.name) ? 1 : 2;
-  return tests.toSorted((left, right) => rank(left) - rank(right));
+  return tests.toSorted((left, right) => rank(left) - rank(right) || lengthOf(left) - lengthOf(right));
 };
+
+/** Milliseconds of virtual time: what goes on for longer costs more. */
+const lengthOf = ({ test }: RuleTestAtHand): number =>
+  Math.max(...test.decision_test.map(({ eval_time: time }) => time));
 
 const judge = async (
   input: MutateInput,
@@ -107,8 +110,7 @@ const judge = async (
     if (own === undefined || own.digest !== rule.digest) continue;
     const under = withRule(input, test.loaded, own, text);
     if (under === null || !touches(test, under, rule.name, changed.name)) continue;
-    const { result } = await test.run(under);
-    if (!passed(result)) return { fate: 'noticed', by: test.test.name };
+    if (!(await test.holds(under))) return { fate: 'noticed', by: test.test.name };
   }
   return { fate: 'unnoticed', by: '' };
 };

@@ -47,12 +47,16 @@ export const DEFAULT_START = '2026-01-05T12:00:00Z';
 /** Alertmanager says again, every so often, what still fires. */
 const REPEAT_MS = 4 * 3_600_000;
 
-/** What each case of the test would have seen, in the order of the file. */
+/** Whether the test is to go on after a case. */
+type GoOn = (look: DecisionCase, observed: Observed) => boolean;
+
+/** What each case of the test would have seen, in the order of their times, as far as it went on. */
 export const observeRuleTest = async (
   parts: TestParts,
   loaded: Loaded,
   test: RuleTest,
-): Promise<readonly Observed[]> => {
+  goOn: GoOn = () => true,
+): Promise<ReadonlyMap<DecisionCase, Observed>> => {
   const start = Date.parse(test.start ?? DEFAULT_START);
   const figures = test.facts ?? {};
   const outcomes = outcomesOf(test.run_outcomes ?? {});
@@ -68,7 +72,7 @@ export const observeRuleTest = async (
     around: (store) => seen.around(store),
   });
   try {
-    return await walk({ world, test, start, seen, rules: loaded.catalog.rules, loaded });
+    return await walk({ world, test, start, seen, rules: loaded.catalog.rules, loaded, goOn });
   } finally {
     await world.close();
   }
@@ -81,9 +85,10 @@ type Walk = {
   readonly seen: Witness;
   readonly rules: RuleSet;
   readonly loaded: Loaded;
+  readonly goOn: GoOn;
 };
 
-const walk = async (given: Walk): Promise<readonly Observed[]> => {
+const walk = async (given: Walk): Promise<ReadonlyMap<DecisionCase, Observed>> => {
   const { world, test, start } = given;
   const selection = createSelector(given.loaded.config.components)(test.alerts[0]?.labels ?? {});
   const target = selection.found ? selection.target.name : '';
@@ -94,9 +99,13 @@ const walk = async (given: Walk): Promise<readonly Observed[]> => {
     await postAt(given, at);
     for (const act of (test.acts ?? []).filter((one) => one.at === at)) await perform(given, act);
     const looks = test.decision_test.filter(({ eval_time: time }) => time === at);
-    for (const look of looks) observed.set(look, await observe(given, look));
+    for (const look of looks) {
+      const one = await observe(given, look);
+      observed.set(look, one);
+      if (!given.goOn(look, one)) return observed;
+    }
   }
-  return test.decision_test.flatMap((look) => observed.get(look) ?? []);
+  return observed;
 };
 
 /** Degraded modes are on for a component and target, and a run clears its own. */

@@ -29,7 +29,8 @@ export type RuleTestAtHand = {
   readonly loaded: Loaded;
   /** What it came to under the rules as they are. */
   readonly looks: readonly Looked[];
-  run(loaded: Loaded): Promise<{ readonly result: TestResult; readonly looks: readonly Looked[] }>;
+  /** Whether everything it expects holds under other rules; it ends with the first thing that does not. */
+  holds(loaded: Loaded): Promise<boolean>;
 };
 
 export type RunbookTested = { readonly runbook: string; readonly outcome: string | null; readonly passed: boolean };
@@ -141,23 +142,33 @@ const ruleTestOf = async (
   const loaded = withSilences(base.value, test);
   const problems = [...unknownFigures(source, index, test, loaded), ...unknownNames(source, index, test, loaded)];
   if (problems.length > 0) return refused(problems);
-  const run = async (under: Loaded): Promise<{ result: TestResult; looks: readonly Looked[] }> => {
-    const began = input.clock.monotonic();
-    const { value: observed, stopped } = await stoppable(() => observeRuleTest(input.parts, under, test));
-    const cases = (observed ?? []).map((one, at) =>
-      judgeDecision(test.decision_test[at] as DecisionCase, one, lineOf(source, 'tests', index, 'decision_test', at)),
+  const line = (look: DecisionCase): number =>
+    lineOf(source, 'tests', index, 'decision_test', test.decision_test.indexOf(look));
+  const began = input.clock.monotonic();
+  const { value, stopped } = await stoppable(() => observeRuleTest(input.parts, loaded, test));
+  const judged = test.decision_test.flatMap((look) => {
+    const observed = value?.get(look);
+    return observed === undefined ? [] : [{ look, observed, result: judgeDecision(look, observed, line(look)) }];
+  });
+  const cases = judged.map(({ result }) => result);
+  const looks = judged.map(({ look, observed, result }) => ({ look, observed, passed: holdsAll(result) }));
+  const holds = async (under: Loaded): Promise<boolean> => {
+    let good = true;
+    const again = await stoppable(() =>
+      observeRuleTest(input.parts, under, test, (look, observed) => {
+        good &&= holdsAll(judgeDecision(look, observed, 0));
+        return good;
+      }),
     );
-    const result = resultOf(source, index, test.name, cases, stopped, input.clock.monotonic() - began);
-    const looks = (observed ?? []).map((one, at) => ({
-      look: test.decision_test[at] as DecisionCase,
-      observed: one,
-      passed: cases[at]?.mismatches.length === 0,
-    }));
-    return { result, looks };
+    return good && again.stopped === null;
   };
-  const first = await run(loaded);
-  return ok({ result: first.result, atHand: { file: source.file, test, loaded, looks: first.looks, run } });
+  return ok({
+    result: resultOf(source, index, test.name, cases, stopped, input.clock.monotonic() - began),
+    atHand: { file: source.file, test, loaded, looks, holds },
+  });
 };
+
+const holdsAll = ({ mismatches }: CaseResult): boolean => mismatches.length === 0;
 
 const resultOf = (
   source: Source,
