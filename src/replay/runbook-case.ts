@@ -113,7 +113,7 @@ export const checkAgainst = (
   }
   const undone = [...undoable.keys()].map((id) => `undo/${id}`);
   for (const key of ['exp_with', 'exp_outputs', 'exp_steps', 'exp_tries'] as const) {
-    const names = key === 'exp_with' ? [...all.keys(), ...undone] : all.keys();
+    const names = key === 'exp_with' ? [...all.keys(), ...undone] : [...all.keys()];
     for (const id of Object.keys(expected[key] ?? {})) known(id, names, ['runbook_test', key, id]);
   }
   return problems;

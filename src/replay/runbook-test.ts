@@ -215,7 +215,7 @@ const errorOf = (state: RunState): string => {
       : [],
   );
   const checks = (state.verification?.checks ?? []).filter((check) => !check.passed);
-  return [state.detail, ...failed, ...checks.map(({ check, detail }) => `${check}: ${detail}`)]
+  return [...new Set([state.detail, ...failed, ...checks.map(({ check, detail }) => `${check}: ${detail}`)])]
     .filter((text) => text !== '')
     .join('; ');
 };

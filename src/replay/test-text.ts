@@ -42,20 +42,26 @@ const failureLines = (test: TestResult, file: string): readonly string[] => [
 ];
 
 const caseLines = (one: CaseResult, file: string): readonly string[] => {
-  const rows = [
-    ['', 'expected', 'actual'],
-    ...one.mismatches.map(({ what, expected, actual }) => [what, expected, actual]),
-  ];
+  const short = one.mismatches.filter(({ expected }) => expected.length <= WIDEST);
+  const rows = [['', 'expected', 'actual'], ...short.map(({ what, expected, actual }) => [what, expected, actual])];
   const width = (column: number): number => Math.max(...rows.map((row) => row[column]?.length ?? 0));
-  const [first, second] = [width(0), Math.min(60, width(1))];
+  const [first, second] = [width(0), width(1)];
   return [
     `    ${file}:${one.line}: ${one.name}`,
-    ...rows.map(([what = '', expected = '', actual = '']) =>
+    ...(short.length === 0 ? [] : rows).map(([what = '', expected = '', actual = '']) =>
       `      ${what.padEnd(first)}  ${expected.padEnd(second)}  ${actual}`.trimEnd(),
+    ),
+    ...one.mismatches.flatMap(({ what, expected, actual }) =>
+      expected.length <= WIDEST
+        ? []
+        : [`      ${what}`, `        expected  ${expected}`, `        actual    ${actual}`],
     ),
     ...(one.why === '' ? [] : [`      why: ${one.why}`]),
   ];
 };
+
+/** What is longer stands above what was there in its place, not beside it. */
+const WIDEST = 60;
 
 const count = (many: number, noun: string): string => `${many} ${noun}${many === 1 ? '' : 's'}`;
 

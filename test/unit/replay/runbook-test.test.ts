@@ -148,7 +148,7 @@ describe('a test of a runbook', () => {
   it('a condition that does not hold leaves its step out, and a verification that never passes fails the run', async () => {
     const expected = [
       'exp_path: [evidence, probe]',
-      'exp_steps: { drop_stale: skipped }',
+      'exp_steps: { probe: succeeded, drop_stale: skipped }',
       'exp_cause: not_verified',
       'exp_outcome: unresolved',
       'exp_degraded: [redis_unavailable]',
