@@ -26,6 +26,7 @@ export const command: Command = {
     'amends test --run="stale clients" --output=json',
     'amends test --coverage --mutate',
     'amends test --junit=results.xml',
+    'amends test --from-run=0192c6a1-...',
   ],
   define: (test, act) =>
     void test
@@ -36,6 +37,9 @@ export const command: Command = {
       .option('--mutate', 'change rules in small ways and report what no test notices')
       .option('--least <share>', 'with --mutate: exit 1 if fewer of the changes are noticed (default: 80%)')
       .option('--junit <file>', "write the results as JUnit's XML as well")
+      .option('--from-run <id>', 'write a test of a run that is on record: of its rule and of its runbook')
+      .option('--from-alert <id>', 'write a test of an alert that is on record')
+      .option('--out <folder>', 'with --from-run or --from-alert: where to write (default: beside the rule)')
       .action(act(run)),
 };
 
@@ -44,6 +48,8 @@ const run = async (invocation: Invocation): Promise<number> => {
   const named = regexOf(textOption(options, 'run'));
   const least = shareOf(textOption(options, 'least') ?? '80%');
   const settings = settingsOf(options);
+  if (options['fromRun'] !== undefined || options['fromAlert'] !== undefined)
+    return record(invocation, settings.configFile);
   const parts = await partsOf();
   const { createBases } = await import('../replay/test-base.ts');
   const bases = createBases(parts, settings.configFile);
@@ -81,6 +87,25 @@ const run = async (invocation: Invocation): Promise<number> => {
     edge.out(printable(lines.join('\n')));
   }
   return good ? FINE : FOUND;
+};
+
+/** From the record of a running amends to test files that pass. */
+const record = async ({ client, edge, options, output, args }: Invocation, configFile: string): Promise<number> => {
+  const [runId, alertId] = [textOption(options, 'fromRun'), textOption(options, 'fromAlert')];
+  if (args.length > 0 || (runId !== undefined && alertId !== undefined))
+    throw new Misuse('--from-run and --from-alert each stand alone, with --out for where to write');
+  const { recordedOf, writeRecordedTests } = await import('./terminal/recorded-test.ts');
+  const recorded = await (runId === undefined
+    ? recordedOf(client, 'alert', alertId ?? '')
+    : recordedOf(client, 'run', runId));
+  const parts = await partsOf();
+  const { createBases } = await import('../replay/test-base.ts');
+  const bases = createBases(parts, configFile);
+  const loaded = await grounds({ files: [], ruleTests: [], runbooks: [] }, bases);
+  const folder = textOption(options, 'out') ?? null;
+  const files = await writeRecordedTests({ recorded, loaded, configFile, parts, bases, edge, folder });
+  edge.out(output === 'json' ? JSON.stringify({ files }) : files.map(shown).join('\n'));
+  return FINE;
 };
 
 const regexOf = (text: string | undefined): RegExp | null => {

@@ -243,27 +243,16 @@ const observe = async ({ world, test, start, seen, rules, loaded }: Walk, look: 
   const about = test.alerts.filter((alert) => isPart(look.labels ?? first?.labels ?? {}, alert.labels));
   const episodes = new Set(about.flatMap((alert) => [...(seen.episodesOf.get(alert) ?? [])]));
   const kept = seen.decisions.findLast(({ request: { episodeId } }) => episodeId !== null && episodes.has(episodeId));
-  const degraded = [...new Set((await world.store.degraded()).map(({ mode }) => mode))].toSorted();
-  const runs = (await world.store.list('runs', { limit: 500, cursor: null, filters: {}, since: null })).items.filter(
-    ({ episodeId }) => episodeId !== null && episodes.has(episodeId),
-  );
-  const episodeId = kept?.request.episodeId ?? null;
-  const episode = episodeId === null ? null : await world.store.episode(episodeId);
-  const past = {
-    degraded,
-    runs: runs.length,
-    outcome: runs[0]?.outcome ?? null,
-    exhausted: episode?.exhausted === true,
-  };
+  const past = await pastOf(world, look, kept?.request.episodeId ?? null, episodes);
   if (kept === undefined) return { ...NOTHING, ...past };
   const { request, decided } = kept;
   // Where rules in shadow mode alone would have done something, nobody won: the last asked is named.
-  const wish = request.wishes.at(-1);
+  const wish = request.reason === null || request.reason === 'shadow' ? request.wishes.at(-1) : undefined;
   const shadowed = request.rule === null && decided.reason === 'shadow' ? (wish?.plan.rule ?? null) : null;
   const rule = request.rule ?? shadowed;
   const refusal = decided.verdicts.find(({ passed }) => !passed);
   const declared = rules.rules.find(({ name }) => name === rule);
-  const row = await world.store.decision(request.id);
+  const record = { ...request.record, verdicts: [decided.verdicts as unknown as Json] };
   return {
     ...past,
     reason: decided.reason,
@@ -278,12 +267,50 @@ const observe = async ({ world, test, start, seen, rules, loaded }: Walk, look: 
     until: endOf(refusal, start),
     would: decided.reason === 'shadow' ? (refusal?.guard ?? 'admitted') : null,
     severity: wish?.plan.runbook.severity ?? declared?.severity ?? (declared?.event === 'escalate' ? 'SEV3' : null),
-    attempts: await attemptsOf(world, loaded, request.component, wish?.ledger ?? 'live'),
-    why: row === null ? '' : explain(row).why,
+    attempts:
+      look.exp_attempts === undefined
+        ? 0
+        : await attemptsOf(
+            world,
+            loaded,
+            request.component,
+            wish?.ledger ?? (loaded.config.recovery.mode === 'shadow' ? 'shadow' : 'live'),
+          ),
+    why: explain({
+      ...request,
+      record,
+      strategy: wish?.plan.runbook.strategy ?? null,
+      rule,
+      reason: decided.reason,
+      runId: decided.runId,
+    }).why,
     asked: askedOf(request.record['trace']),
     candidates: textsOf(request.record['candidates']),
   };
 };
+
+type Past = Pick<Observed, 'degraded' | 'runs' | 'outcome' | 'exhausted'>;
+
+/** What the record says at this moment; only what the case asks for is looked up. */
+const pastOf = async (
+  { store }: TestWorld,
+  look: DecisionCase,
+  episodeId: string | null,
+  episodes: ReadonlySet<string>,
+): Promise<Past> => {
+  const asks = (...keys: ReadonlyArray<keyof DecisionCase>): boolean => keys.some((key) => look[key] !== undefined);
+  const degraded = asks('exp_degraded') ? await store.degraded() : [];
+  const { items } = asks('exp_runs', 'exp_outcome') ? await store.list('runs', NEWEST) : { items: [] };
+  const runs = items.filter((run) => run.episodeId !== null && episodes.has(run.episodeId));
+  const episode = episodeId !== null && asks('exp_exhausted') ? await store.episode(episodeId) : null;
+  return {
+    degraded: [...new Set(degraded.map(({ mode }) => mode))].toSorted(),
+    runs: runs.length,
+    outcome: runs[0]?.outcome ?? null,
+    exhausted: episode?.exhausted === true,
+  };
+};
+const NEWEST = { limit: 500, cursor: null, filters: {}, since: null };
 
 /** To the second, since a run takes some time. */
 const endOf = (refusal: Verdict | undefined, start: number): number | null => {
@@ -291,7 +318,7 @@ const endOf = (refusal: Verdict | undefined, start: number): number | null => {
   return at === null ? null : Math.round((at - start) / 1_000) * 1_000;
 };
 
-const NOTHING: Omit<Observed, 'degraded' | 'runs' | 'outcome' | 'exhausted'> = {
+const NOTHING: Omit<Observed, keyof Past> = {
   reason: null,
   rule: null,
   component: null,
