@@ -208,7 +208,7 @@ const grounds = async (suite: Suite, bases: Bases): Promise<Suite['ruleTests'][n
     value: {},
     problem: () => ({ code: '', message: '' }),
   };
-  const base = await bases.of({ source, config: undefined, mode: undefined });
+  const base = await bases.of({ source, config: undefined, mode: undefined, withRules: true });
   if (base.ok) return base.value;
   const [first] = suite.ruleTests;
   if (first !== undefined) return first.loaded;

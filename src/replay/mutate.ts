@@ -37,6 +37,8 @@ export type MutateInput = {
   readonly chosen: (file: string) => boolean;
   readonly tests: readonly RuleTestAtHand[];
   readonly facts: Facts;
+  /** Only one change in so many, where there is no time for all. */
+  readonly every?: number;
   progress?(done: number, of: number): void;
 };
 
@@ -47,6 +49,7 @@ export const mutate = async (input: MutateInput): Promise<readonly Mutant[]> => 
   const chosen = rules.filter((rule) => input.chosen(resolve(loaded.config.folder, rule.file)));
   const tests = input.tests.filter(({ looks }) => looks.every((look) => look.passed) && looks.length > 0);
   const mutants: Mutant[] = [];
+  let looked = 0;
   for (const [index, rule] of chosen.entries()) {
     const source = readSource(rule.file, files.find(({ file }) => file === rule.file)?.text ?? '');
     if (!source.ok) continue;
@@ -54,6 +57,8 @@ export const mutate = async (input: MutateInput): Promise<readonly Mutant[]> => 
     const priorities = prioritiesOf(rule, rules, branches);
     const ordered = inOrder(tests, rule, file);
     for (const change of changesOf(source.value.value, priorities)) {
+      looked += 1;
+      if (looked % (input.every ?? 1) !== 0) continue;
       const fate = await judge(input, rule, change, ordered);
       const { line } = source.value.place(change.pointer.split('/').slice(1));
       mutants.push({ rule: rule.name, file, line: line ?? 1, pointer: change.pointer, what: change.what, ...fate });

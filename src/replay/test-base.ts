@@ -18,13 +18,14 @@ export type Ground = {
   readonly source: Source;
   readonly config: string | undefined;
   readonly mode: string | undefined;
+  /** A test of a runbook is not about rules, and waits for none to be read. */
+  readonly withRules: boolean;
 };
 
 export type Bases = {
   of(ground: Ground): Promise<Result<Loaded>>;
   /** The texts of the rule files that a configuration names, for those who change them. */
   filesOf(config: Config): Promise<Result<CatalogFiles>>;
-  /** Rules as they would be with other texts in their files. */
   readonly defaultConfig: string;
 };
 
@@ -53,7 +54,8 @@ export const createBases = (parts: Pick<TestParts, 'actions' | 'facts'>, default
       runbooks.get(runbookKey) ??
       loadRunbooks(texts.value.runbooks, { actions: parts.actions, degradedModes: new Set(modes) });
     runbooks.set(runbookKey, read);
-    const catalog = buildCatalog(texts.value, { config: config.value, ...parts, runbooks: read });
+    const rules = ground.withRules ? texts.value.rules : [];
+    const catalog = buildCatalog({ ...texts.value, rules }, { config: config.value, ...parts, runbooks: read });
     if (!catalog.ok) return refused(catalog.problems.map((problem) => beside(problem, config.value.folder)));
     return ok({ config: config.value, catalog: catalog.value });
   };
@@ -66,7 +68,9 @@ export const createBases = (parts: Pick<TestParts, 'actions' | 'facts'>, default
         ground.config === undefined ? resolve(defaultConfig) : resolve(dirname(ground.source.file), ground.config);
       const given = isObject(ground.source.value) ? ground.source.value : {};
       const replaced = Object.fromEntries(REPLACED.flatMap((key) => (key in given ? [[key, given[key]]] : [])));
-      return once(loaded, canonical([path, replaced, ground.mode]), () => load(ground, path, replaced));
+      return once(loaded, canonical([path, replaced, ground.mode, ground.withRules]), () =>
+        load(ground, path, replaced),
+      );
     },
   };
 };

@@ -137,7 +137,7 @@ const ruleTestOf = async (
 ): Promise<Result<{ readonly result: TestResult; readonly atHand: RuleTestAtHand }>> => {
   const { source } = file;
   const test = file.tests[index] as RuleTest;
-  const base = await input.bases.of({ source, config: file.config, mode: test.mode });
+  const base = await input.bases.of({ source, config: file.config, mode: test.mode, withRules: true });
   if (!base.ok) return base;
   const loaded = withSilences(base.value, test);
   const problems = [...unknownFigures(source, index, test, loaded), ...unknownNames(source, index, test, loaded)];
@@ -278,7 +278,7 @@ const runRunbookTest = async (
 ): Promise<Result<{ readonly result: TestResult; readonly tested: RunbookTested }>> => {
   const { source } = file;
   const test = file.tests[index] as RunbookTest;
-  const base = await input.bases.of({ source, config: test.config ?? file.config, mode: undefined });
+  const base = await input.bases.of({ source, config: test.config ?? file.config, mode: undefined, withRules: false });
   if (!base.ok) return base;
   const placed = place(base.value, file, index);
   if (!placed.ok) return placed;
