@@ -1,16 +1,21 @@
-// `amends runbook list|show`: what can be done, and the page for the human when it does not help.
+// `amends runbook list|show|test`: what can be done, the page for the human when it does not help, and its tests.
 import { isObject } from '../base/json.ts';
 import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, argument } from './terminal/command.ts';
 import { FINE } from './terminal/edge.ts';
+import { settingsOf } from './terminal/serve-options.ts';
 import { lines, plain, table } from './terminal/text.ts';
 
 const MOST = 10_000;
 
 export const command: Command = {
-  summary: 'Runbooks: list them, or show one with its guide.',
-  examples: ['amends runbook list', 'amends runbook show database/restore-backup'],
+  summary: 'Runbooks: list them, show one with its guide, or run its tests.',
+  examples: [
+    'amends runbook list',
+    'amends runbook show database/restore-backup',
+    'amends runbook test database/restore-backup',
+  ],
   define(runbook, act) {
     runbook
       .command('list', { isDefault: true })
@@ -31,6 +36,11 @@ export const command: Command = {
       .command('show <runbook>')
       .description('What it does step by step, and what a human does when it does not help.')
       .action(act(show));
+    runbook
+      .command('test <runbook>')
+      .description('Run the tests that stand beside the runbooks and are about this one (see amends test).')
+      .option('--config.file <file>', 'configuration that names the runbooks (default: amends.yaml)')
+      .action(act(test));
   },
 };
 
@@ -42,6 +52,14 @@ const show = async (invocation: Invocation): Promise<number> => {
   const runbook = await client.get(`/api/v1/runbooks/${encodeURIComponent(kind)}/${encodeURIComponent(strategy)}`);
   edge.out(output === 'json' ? JSON.stringify(runbook) : page(runbook));
   return FINE;
+};
+
+const test = async (invocation: Invocation): Promise<number> => {
+  const { runTests, testFilesOf } = await import('./terminal/testing.ts');
+  const name = argument(invocation, 0);
+  const files = await testFilesOf(name, settingsOf(invocation.options).configFile);
+  if (files.length === 0) throw new Misuse(`No *.test.yaml beside the runbooks is about ${name}: see docs/testing.md`);
+  return runTests(invocation, files);
 };
 
 const steps = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);

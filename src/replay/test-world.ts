@@ -53,6 +53,8 @@ type Given = {
 /** How often questions that wait for a human are looked at. */
 const QUESTION_MS = 60_000;
 const HELD_MS = 5_000;
+/** As the janitor's own rhythm: no finer than live. */
+const TIDY_MS = 5_000;
 /** A worker that sleeps through a wait is not dead. */
 const LEASE_MS = 10 * 366 * 86_400_000;
 const FAR = Number.MAX_SAFE_INTEGER;
@@ -64,6 +66,11 @@ export const createTestWorld = async (given: Given): Promise<TestWorld> => {
   const context = contextOf(given, clock, ids, store);
   const engine = createEngine(context);
   const janitor = createJanitor(context);
+  let tidiedAt = given.start;
+  const tidy = async (): Promise<void> => {
+    tidiedAt = clock.now();
+    await janitor.tick();
+  };
   const settle = async (): Promise<void> => {
     await engine.decider.tick();
     await engine.runner.tick();
@@ -88,10 +95,11 @@ export const createTestWorld = async (given: Given): Promise<TestWorld> => {
         if (next > at) break;
         clock.moveTo(next);
         before = clock.now();
-        await janitor.tick();
+        await tidy();
         await settle();
       }
       clock.moveTo(at);
+      if (clock.now() - tidiedAt >= TIDY_MS) await tidy();
     },
     close: () => store.close(),
   };

@@ -112,6 +112,22 @@ describe('amends test', () => {
     expect(xml).toContain('name="nobody &lt;is&gt; asked"');
   }, 60_000);
 
+  it('amends runbook test runs what is about one runbook, wherever it stands beside the others', async () => {
+    write({
+      'runbooks/shop/first.test.yaml':
+        'runbook: shop/mend\ntests: [{ name: well, runbook_test: { exp_outcome: resolved } }]\n',
+      'runbooks/shop/second.test.yaml':
+        'runbook: shop/mend\ntests: [{ name: ill, actions: { verify: fail }, runbook_test: { exp_degraded: [closed] } }]\n',
+    });
+    const ran = await amends('runbook', 'test', 'shop/mend');
+    expect([ran.code, ran.out]).toEqual([0, expect.stringContaining('2 files, 2 tests, 2 cases: all passed')]);
+    const none = await amends('runbook', 'test', 'shop/other');
+    expect([none.code, none.err]).toEqual([
+      2,
+      expect.stringContaining('No *.test.yaml beside the runbooks is about shop/other'),
+    ]);
+  }, 60_000);
+
   it('--run picks tests by name', async () => {
     write({ 'picked/both.test.yaml': `${TESTS}${WRONG.replace('tests:\n', '')}` });
     expect(await amends('test', 'picked', '--run=mended')).toMatchObject({ code: 0 });
