@@ -1,25 +1,22 @@
-// The one checker: reads the database file and the ledger that the targets wrote, never the engine's memory, and names
-// the invariant that is broken (I1 to I14, as far as these two can tell).
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
-import Database from 'better-sqlite3';
-import { canonical, sha256 } from '../src/base/json.ts';
+// The one checker: reads the database file, the ledger that the targets wrote and what the process holds, never the
+// engine's memory, and names the invariant that is broken, I1 to I14.
+import { existsSync, readFileSync } from 'node:fs';
+import { canonical, digest, sha256 } from '../src/base/json.ts';
+import type { JsonObject } from '../src/base/json.ts';
 import { isApproval } from '../src/runbook/runbook.ts';
-import type { Phase, RunEvent, StoredEvent } from '../src/run/events.ts';
+import type { Phase, StoredEvent } from '../src/run/events.ts';
+import { maintenanceEnd } from '../src/run/maintenance.ts';
 import type { Plan } from '../src/run/plan.ts';
 import { project } from '../src/run/projection.ts';
 import { fold, stepsOf } from '../src/run/state.ts';
-
-/** One effect as its target felt it. `left` is when it was over, null when that was never seen. */
-export type Felt = {
-  readonly run: string;
-  /** `<phase>/<id>` */
-  readonly step: string;
-  readonly target: string;
-  readonly at: number;
-  readonly left: number | null;
-};
+import { rebuildRuns } from '../src/replay/runs.ts';
+import { decidedAgain } from './again.ts';
+import type { Felt } from './ledger.ts';
+import { licensed } from './licences.ts';
+import { readRecord } from './record.ts';
+import type { Known, Run } from './record.ts';
+import { notGivenBack } from './resources.ts';
+import type { Resources } from './resources.ts';
 
 export type Checked = {
   /** The database file. */
@@ -32,126 +29,20 @@ export type Checked = {
   /** Ledger and database share one clock, so their times can be compared. */
   readonly oneClock?: boolean;
   readonly secrets?: readonly string[];
+  /** How many effects there are without the faults that this case is about. */
+  readonly reference?: number;
 };
+
+/** What a process held before a case and after it. */
+export type Held = { readonly before: Resources; readonly after: Resources };
 
 export type Breach = { readonly id: string; readonly what: string };
-
-type Run = {
-  id: string;
-  decision_id: string;
-  component: string;
-  kind: string;
-  target: string;
-  state: string;
-  outcome: string | null;
-  cause: string | null;
-  created_at: number;
-  ended_at: number | null;
-  plan: string;
-};
-type Attempt = {
-  run_id: string | null;
-  ledger: string;
-  component: string;
-  target: string;
-  rule: string | null;
-  at: number;
-  ended_at: number | null;
-  outcome: string | null;
-  cause: string | null;
-  released_at: number | null;
-};
-type Decision = {
-  id: string;
-  origin: string;
-  reason: string;
-  caller: string | null;
-  alert_id: string | null;
-  episode_id: string | null;
-  run_id: string | null;
-  record: string;
-};
-type Audit = {
-  seq: number;
-  at: number;
-  actor: string;
-  action: string;
-  subject: string;
-  detail: string;
-  prev: string;
-  hash: string;
-};
-type Known = {
-  readonly runs: readonly Run[];
-  readonly plans: ReadonlyMap<string, Plan>;
-  readonly events: ReadonlyMap<string, readonly StoredEvent[]>;
-  readonly attempts: readonly Attempt[];
-  readonly decisions: readonly Decision[];
-  readonly audit: readonly Audit[];
-  readonly alerts: ReadonlyArray<{ id: string; delivery_id: string; entry_index: number; decided: number }>;
-  readonly deliveries: ReadonlyMap<string, Buffer>;
-  readonly escalations: ReadonlySet<string>;
-};
-
-/** The rows that have left the table for archives, as their files have them. */
-const archivedIn = (file: string, upTo: number): readonly Audit[] => {
-  const folder = join(dirname(file), 'audit');
-  if (!existsSync(folder)) return [];
-  const names = readdirSync(folder).filter((name) => /\.ndjson(\.gz)?$/.test(name));
-  const rows = names.toSorted().flatMap((name) => {
-    const bytes = readFileSync(join(folder, name));
-    const lines = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString().trimEnd().split('\n');
-    return lines.map((line) => {
-      const row = JSON.parse(line) as Audit & { readonly detail: unknown };
-      return { ...row, detail: typeof row.detail === 'string' ? row.detail : canonical(row.detail) };
-    });
-  });
-  // One that was not sealed before a crash has rows that are still in the table.
-  return rows.filter(({ seq }) => seq <= upTo);
-};
-
-const read = (file: string): Known => {
-  const database = new Database(file, { readonly: true });
-  try {
-    const all = <T>(text: string): readonly T[] => database.prepare<[], T>(text).all();
-    const [{ sealed } = { sealed: 0 }] = all<{ sealed: number }>(
-      'select coalesce(max(last_seq), 0) as sealed from audit_seals',
-    );
-    const runs = all<Run>('select * from runs order by created_at, id');
-    const events = new Map<string, StoredEvent[]>(runs.map((run) => [run.id, []]));
-    const rows = all<{ run_id: string; seq: number; at: number; event: string }>(
-      'select * from run_events order by run_id, seq',
-    );
-    for (const { run_id: id, seq, at, event } of rows)
-      events.get(id)?.push({ seq, at, event: JSON.parse(event) as RunEvent });
-    return {
-      runs,
-      plans: new Map(runs.map((run) => [run.id, JSON.parse(run.plan) as Plan])),
-      events,
-      attempts: all('select * from attempts order by at, id'),
-      decisions: all('select id, origin, reason, caller, alert_id, episode_id, run_id, record from decisions'),
-      audit: [...archivedIn(file, sealed), ...all<Audit>(`select * from audit where seq > ${sealed} order by seq`)],
-      alerts: all('select id, delivery_id, entry_index, decided from alerts'),
-      deliveries: new Map(
-        all<{ id: string; body: Buffer }>('select id, body from deliveries').map(({ id, body }) => [id, body]),
-      ),
-      escalations: new Set(
-        all<{ run_id: string }>(
-          `select run_id from inbox where kind = 'escalation' and run_id is not null and exists
-             (select 1 from outbox where outbox.run_id = inbox.run_id and outbox.topic = 'escalation')`,
-        ).map(({ run_id: id }) => id),
-      ),
-    };
-  } finally {
-    database.close();
-  }
-};
 
 type Say = (id: string, what: string) => void;
 
 /** Every breach; an empty list is what is wanted. */
 export const check = (checked: Checked): readonly Breach[] => {
-  const known = read(checked.database);
+  const known = readRecord(checked.database);
   const breaches: Breach[] = [];
   const say: Say = (id, what) => void breaches.push({ id, what });
   caps(known, say);
@@ -161,11 +52,18 @@ export const check = (checked: Checked): readonly Breach[] => {
   effects(known, checked, say);
   halts(known, checked, say);
   chain(known, say);
+  rebuilt(known, say);
   told(known, checked, say);
   rests(known, say);
   secrets(checked, say);
+  decidedAgain(known, (what) => say('I11', what));
+  licensed(known, checked.ledger, checked.reference, (what) => say('I12', what));
   return breaches;
 };
+
+/** The part that is asked when a case is over and nothing of it should be left. */
+export const checkHeld = ({ before, after }: Held): readonly Breach[] =>
+  notGivenBack(before, after).map((what) => ({ id: 'I14', what }));
 
 /** I1: counted from the attempts' rows alone, at the moment of each of them. */
 const caps = ({ attempts, plans }: Known, say: Say): void => {
@@ -319,8 +217,13 @@ const interruptions = (history: readonly StoredEvent[], step: string): number =>
   return count;
 };
 
-/** I7: nothing begins later than a second after a halt; a shadow has no run. */
-const halts = ({ audit, attempts }: Known, { ledger, oneClock }: Checked, say: Say): void => {
+/** I7: nothing begins later than a second after a halt, nor in a window of maintenance; a shadow has no run. */
+const halts = ({ audit, attempts, runs, plans, events }: Known, { ledger, oneClock }: Checked, say: Say): void => {
+  for (const { id } of runs) {
+    const from = events.get(id)?.find(({ event }) => event.type === 'started')?.at;
+    if (from !== undefined && maintenanceEnd(plans.get(id)?.policy.maintenance ?? [], from) !== null)
+      say('I7', `the run ${id} began during maintenance`);
+  }
   for (const attempt of attempts)
     if (attempt.ledger !== 'live' && attempt.run_id !== null) say('I7', `a shadow has the run ${attempt.run_id}`);
   if (oneClock !== true) return;
@@ -361,6 +264,29 @@ const chain = ({ audit, runs }: Known, say: Say): void => {
     const ends = of('resolved', 'unresolved', 'stuck', 'withdrawn');
     if (ends !== (run.state === 'done' ? 1 : 0))
       say('I8', `the run ${run.id} is ${run.state} and has ${ends} rows of its end`);
+  }
+};
+
+/** I8: what the audit tells of the runs is their table, neither more nor less. */
+const rebuilt = ({ audit, runs, plans }: Known, say: Say): void => {
+  const { runs: told, orphans } = rebuildRuns(
+    audit.map((row) => ({ ...row, detail: JSON.parse(row.detail) as JsonObject })),
+  );
+  if (orphans.length > 0 || told.size !== runs.length)
+    say('I8', `the audit tells of ${told.size} runs and ${orphans.length} changes of none, there are ${runs.length}`);
+  for (const run of runs) {
+    const found = told.get(run.id);
+    const row = [
+      run.state,
+      run.outcome,
+      run.cause,
+      run.created_at,
+      run.ended_at,
+      digest({ ...plans.get(run.id) } as never),
+    ];
+    const audited = [found?.state, found?.outcome, found?.cause, found?.createdAt, found?.endedAt, found?.plan];
+    if (canonical(row) !== canonical(audited as never))
+      say('I8', `the row of run ${run.id} says ${row.join(' ')}, the audit ${audited.join(' ')}`);
   }
 };
 

@@ -12,7 +12,7 @@ import { configOf, ruleOf } from './content.mjs';
 import { checked } from './expect.mjs';
 import { startLean } from './lean.mjs';
 import { pack } from './pack.mjs';
-import { readLedger } from './rig.ts';
+import { readLedger } from './ledger.ts';
 import { bodyOf, createTarget, pause } from './target.mjs';
 
 export const covers = [

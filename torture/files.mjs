@@ -12,10 +12,11 @@ import { addOrders, breakHeader, countOrders, makeDatabase } from '../test/suppo
 import { configOf, head, ruleOf, verify } from './content.mjs';
 import { checked, everyK, hold } from './expect.mjs';
 import { withFailingFiles } from './failing-files.mjs';
+import { distinct } from './licences.ts';
 import { openRig } from './rig.ts';
 
 export const covers = [
-  'F16 F25 F45 I4 I5 I6 I9 I13 the k-th call of the file system fails, of the halt file, the emergency journal, a secret and the folder of the record, for every k',
+  'F16 F25 F45 I4 I5 I6 I9 I12 I13 the k-th call of the file system fails, of the halt file, the emergency journal, a secret and the folder of the record, for every k',
   'C8 F58 the k-th call of the file system fails during a backup or a restore, for every k: the database is the old one or the new one, and what counts as a backup is one',
 ];
 
@@ -84,9 +85,12 @@ const enginePass = async (crashes, fault) => {
       }
     });
     const label = `the file system's call ${fault.k} (${fault.came ?? 'none'}) failed with ${fault.code}`;
+    const ledger = rig.targets.felt();
+    fault.effects = distinct(ledger).size;
     checked(label, {
       database: rig.database,
-      ledger: rig.targets.felt(),
+      ledger,
+      reference: fault.reference,
       acknowledged: ['1'],
       atRest: true,
       oneClock: true,

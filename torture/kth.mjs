@@ -8,10 +8,12 @@ import { ActionError } from '../src/base/failure.ts';
 import { StoreUnavailable } from '../src/port/store.ts';
 import { configOf, effect, head, MEND, ruleOf, verify } from './content.mjs';
 import { checked, everyK, hold } from './expect.mjs';
-import { openRig, readLedger } from './rig.ts';
+import { readLedger } from './ledger.ts';
+import { distinct } from './licences.ts';
+import { openRig } from './rig.ts';
 
 export const covers = [
-  'F1 F3 F16 I3 I4 I5 I6 I8 I9 the k-th call of the store fails, for every k',
+  'F1 F3 F16 I3 I4 I5 I6 I8 I9 I12 the k-th call of the store fails, for every k',
   'F53 I5 I6 the k-th command cannot be started, or its helper dies, in five ways, for every k',
   'F54 I6 the k-th call of the target over HTTP fails in four ways, for every k',
 ];
@@ -87,9 +89,12 @@ const storePass = async (shape, fault) => {
       await rig.settle().catch(() => undefined);
       await rig.clock.advance(31_000);
     }
+    const ledger = rig.targets.felt();
+    fault.effects = distinct(ledger).size;
     checked(`${shape}, the store's call ${fault.k} failed ${fault.when} its commit`, {
       database: rig.database,
-      ledger: rig.targets.felt(),
+      ledger,
+      reference: fault.reference,
       acknowledged: ['1'],
       atRest: true,
       oneClock: true,
@@ -135,9 +140,12 @@ const httpPass = async (fault) => {
   try {
     await rig.submit([{ labels }]);
     await rig.settle();
+    const felt = readLedger(ledger);
+    fault.effects = distinct(felt).size;
     checked(`the target's call ${fault.k} ${fault.way}`, {
       database: rig.database,
-      ledger: readLedger(ledger),
+      ledger: felt,
+      reference: fault.reference,
       atRest: true,
       oneClock: true,
     });
@@ -202,7 +210,13 @@ const spawnPass = async (fault) => {
     await rig.submit([{ labels }]);
     await rig.settle();
     const felt = readLedger(ledger);
-    checked(`command ${fault.k}, ${fault.way}`, { database: rig.database, ledger: felt, atRest: true });
+    fault.effects = distinct(felt).size;
+    checked(`command ${fault.k}, ${fault.way}`, {
+      database: rig.database,
+      ledger: felt,
+      reference: fault.reference,
+      atRest: true,
+    });
     if (fault.came === null) hold('F53', `${felt.length} effects of three commands`, felt.length === 3);
   } finally {
     await rig.close();

@@ -63,7 +63,7 @@ const draw = (random) =>
 const never = () => false;
 
 /** Posts in these deliveries, lets an hour pass, and says what was planned and felt. `fails`: of which calls of the store. */
-const live = async (deliveries, { crashAt = -1, pauseMs = 0, fails = never } = {}) => {
+const live = async (deliveries, { crashAt = -1, pauseMs = 0, fails = never, reference } = {}) => {
   let calls = 0;
   const rig = await openRig({
     config,
@@ -92,7 +92,12 @@ const live = async (deliveries, { crashAt = -1, pauseMs = 0, fails = never } = {
       await rig.clock.advance(61_000);
       await rig.settle().catch(() => undefined);
     }
-    checked('an order of deliveries', { database: rig.database, ledger: rig.targets.felt(), oneClock: true });
+    checked('an order of deliveries', {
+      database: rig.database,
+      ledger: rig.targets.felt(),
+      reference,
+      oneClock: true,
+    });
     const database = new Database(rig.database, { readonly: true });
     const plans = database.prepare('select target, rule, plan from runs order by target, rowid').all();
     database.close();
@@ -122,13 +127,15 @@ export default async ({ quick, random, over }) => {
       same('I11', 'rule and plan of each target in another order', other.first, plain.first);
       sum.orders += 1;
     }
+    const reference = plain.effects;
     const faulty = 2 + random.below(20);
     for (const [what, work] of Object.entries({
-      'twice in one delivery': () => live([[...alerts, ...shuffled(alerts, random)]]),
-      'the same delivery three times': () => live([alerts, alerts, alerts]),
-      'a delivery late': () => live([alerts, shuffled(alerts, random)], { pauseMs: 30_000 }),
-      'a restart between': () => live([alerts, alerts], { crashAt: 0 }),
-      'a store that fails now and then': () => live([alerts, alerts], { fails: (call) => call % faulty === 0 }),
+      'twice in one delivery': () => live([[...alerts, ...shuffled(alerts, random)]], { reference }),
+      'the same delivery three times': () => live([alerts, alerts, alerts], { reference }),
+      'a delivery late': () => live([alerts, shuffled(alerts, random)], { pauseMs: 30_000, reference }),
+      'a restart between': () => live([alerts, alerts], { crashAt: 0, reference }),
+      'a store that fails now and then': () =>
+        live([alerts, alerts], { fails: (call) => call % faulty === 0, reference }),
     })) {
       const { effects } = await work();
       hold('I12', `${what}: ${effects} effects, ${plain.effects} without`, effects <= plain.effects);

@@ -1,6 +1,6 @@
 // A whole engine in this process, on a real store, with a clock that stands still until it is told to move, and targets
 // that write down what they feel in a file of their own.
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -31,13 +31,21 @@ import { createSources } from '../src/sources/sources.ts';
 import { openSqliteStore } from '../src/store/sqlite.ts';
 import { body, must, writeFiles } from '../test/support/engine.ts';
 import type { AlertGiven } from '../test/support/engine.ts';
-import type { Felt } from './check.ts';
+import { checkHeld } from './check.ts';
+import { readLedger } from './ledger.ts';
+import type { Felt } from './ledger.ts';
+import { countedClock, resources } from './resources.ts';
+import type { Resources } from './resources.ts';
 
 export type HeldClock = Clock & {
   /** Both clocks. */
   advance(ms: number): Promise<void>;
   /** The wall clock alone: a jump. */
   jump(ms: number): void;
+  /** How many wait for their time. */
+  waiting(): number;
+  /** A process has died, and what it waited for with it. */
+  forget(): void;
 };
 
 /** Shorter waits are real. */
@@ -47,12 +55,13 @@ const createHeldClock = (rest: () => Promise<void>): HeldClock => {
   let wall = Date.UTC(2026, 0, 6, 12);
   let monotonic = 0;
   const timers = new Set<{ readonly at: number; run(): void }>();
+  const short = countedClock(systemClock);
   return {
     ...systemClock,
     now: () => wall,
     monotonic: () => monotonic,
     after(ms, run) {
-      if (ms < SHORT_MS) return systemClock.after(ms, run);
+      if (ms < SHORT_MS) return short.after(ms, run);
       const timer = { at: monotonic + ms, run };
       timers.add(timer);
       return { cancel: () => void timers.delete(timer) };
@@ -76,6 +85,8 @@ const createHeldClock = (rest: () => Promise<void>): HeldClock => {
     jump(ms) {
       wall += ms;
     },
+    waiting: () => timers.size + short.waiting(),
+    forget: () => timers.clear(),
   };
 };
 
@@ -155,25 +166,6 @@ const createTargets = (file: string, clock: Clock): { targets: Targets; actions:
   };
 };
 
-type Line = Omit<Felt, 'left'> & { readonly phase: 'in' | 'out'; readonly left?: number };
-
-/** The ledger's lines, each beginning with the end that belongs to it. */
-export const readLedger = (file: string): readonly Felt[] => {
-  if (!existsSync(file)) return [];
-  const lines = readFileSync(file, 'utf8').split('\n');
-  const felt: Felt[] = [];
-  for (const line of lines) {
-    if (line === '') continue;
-    const { phase, left = null, ...entry } = JSON.parse(line) as Line;
-    if (phase === 'in') felt.push({ ...entry, left: null });
-    else {
-      const at = felt.findLastIndex((other) => other.run === entry.run && other.step === entry.step);
-      if (felt[at] !== undefined) felt[at] = { ...felt[at], left };
-    }
-  }
-  return felt;
-};
-
 const nothing = (): void => undefined;
 const silent = new Proxy({} as Telemetry, { get: () => nothing });
 
@@ -216,9 +208,21 @@ const loadParts = async (): Promise<Parts> => {
   };
 };
 
+const TO_END_MS = 5_000;
+/** Sockets and helpers take a moment to go. */
+const givenBack = async (before: Resources, held: () => number): Promise<void> => {
+  for (const end = performance.now() + TO_END_MS; ;) {
+    const breaches = checkHeld({ before, after: resources(held()) });
+    if (breaches.length === 0) return;
+    if (performance.now() > end) throw new Error(breaches.map(({ id, what }) => `${id}: ${what}`).join('; '));
+    await systemClock.sleep(20);
+  }
+};
+
 export const openRig = async (given: RigGiven): Promise<Rig> => {
   parts ??= loadParts();
   const { actions, facts, notifiers } = await parts;
+  const before = resources();
   const folder = mkdtempSync(join(tmpdir(), 'amends-torture-'));
   const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
   /** Calls of the store under way: the engine has come to rest only when there are none. */
@@ -327,6 +331,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       engine.runner.killSteps('the process is dead');
       while (calls > 0 || engine.runner.working > 0) await turn();
       await store.close();
+      clock.forget();
       between();
       Object.assign(rig, await open().catch(open));
     },
@@ -337,6 +342,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       await spawner.stop();
       await rig.store.close();
       rmSync(folder, { recursive: true, force: true });
+      await givenBack(before, () => clock.waiting());
     },
   };
   return rig;

@@ -7,7 +7,8 @@ import { startBuilt, untilFound } from '../test/support/built.ts';
 import { writeFiles } from '../test/support/engine.ts';
 import { configOf, MEND, ruleOf } from './content.mjs';
 import { checked, hold, same } from './expect.mjs';
-import { openRig, readLedger } from './rig.ts';
+import { readLedger } from './ledger.ts';
+import { openRig } from './rig.ts';
 import { bodyOf, createTarget } from './target.mjs';
 
 export const covers = [

@@ -1,4 +1,5 @@
 // Drives one claimed run to where it rests: asks what is next, does it, writes down what came of it.
+import type { Timer } from '../base/clock.ts';
 import { IllegalTransition, LeaseLost } from '../base/failure.ts';
 import type { RunEvent } from '../run/events.ts';
 import { conclude, judgeEnd } from '../run/conclusion.ts';
@@ -63,8 +64,9 @@ const sweepInterrupted = async (context: EngineContext, drive: Drive): Promise<v
 
 const beat = (context: EngineContext, drive: Drive): { stop(): void } => {
   let on = true;
+  let timer: Timer | null = null;
   const renewSoon = (): void => {
-    context.clock.after(RENEW_MS, () => {
+    timer = context.clock.after(RENEW_MS, () => {
       if (!on) return;
       context.store.renew(drive.runId, drive.lease, context.clock.now(), LEASE_MS).then(
         (lease) => {
@@ -79,7 +81,13 @@ const beat = (context: EngineContext, drive: Drive): { stop(): void } => {
     });
   };
   renewSoon();
-  return { stop: () => void (on = false) };
+  return {
+    stop() {
+      on = false;
+      // It would hold the whole run in memory until its time.
+      timer?.cancel();
+    },
+  };
 };
 
 const park = async (context: EngineContext, drive: Drive, why: string, forMs: number): Promise<void> => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { check } from '../../torture/check.ts';
-import type { Felt } from '../../torture/check.ts';
+import type { Felt } from '../../torture/ledger.ts';
 import { startBuilt, untilFound } from '../support/built.ts';
 import type { Built, Fault } from '../support/built.ts';
 import { body, writeFiles } from '../support/engine.ts';

@@ -1,0 +1,144 @@
+// I14: what a process holds, so that a case can be asked whether it gave everything back: processes, file descriptors,
+// timers, temporary files, and memory.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Clock } from '../src/base/clock.ts';
+
+export type Resources = {
+  /** What it has started, by pid, and what those have. */
+  readonly processes: readonly string[];
+  readonly descriptors: number;
+  /** Those that keep the process alive, and those that wait on a clock of the case's own. */
+  readonly timers: number;
+  /** Of amends, in the folders for temporary files, by path. */
+  readonly files: readonly string[];
+  /** Bytes in use after a collection; null where that was not looked at. */
+  readonly memory: number | null;
+};
+
+/** The parent of each process on this machine. */
+const parents = (): ReadonlyMap<string, string> =>
+  new Map(
+    readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((pid): Array<[string, string]> => {
+        try {
+          const [state, parent] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? [];
+          // One that has ended and waits to be taken note of holds nothing.
+          return state === 'Z' ? [] : [[pid, parent ?? '']];
+        } catch {
+          return [];
+        }
+      }),
+  );
+
+const below = (pid: string, of: ReadonlyMap<string, string>): readonly string[] =>
+  [...of].flatMap(([child, parent]) => (parent === pid ? [child, ...below(child, of)] : []));
+
+export const processesOf = (pid: number): readonly string[] => below(String(pid), parents());
+
+export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+const names = (folder: string): readonly string[] => {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+};
+
+/** Files in memory that another process has open are its own: another amends may be at work on this machine. */
+const isForeign = (path: string, ours: ReadonlySet<string>): boolean =>
+  names('/proc').some(
+    (pid) =>
+      /^\d+$/.test(pid) &&
+      !ours.has(pid) &&
+      names(`/proc/${pid}/fd`).some((descriptor) => {
+        try {
+          return readlinkSync(`/proc/${pid}/fd/${descriptor}`).startsWith(path);
+        } catch {
+          return false;
+        }
+      }),
+  );
+
+const SHARED_MEMORY = '/dev/shm';
+/** What a run of the torture calls its folder for temporary files; all that is in there is its own. */
+export const OWN_FOLDER = 'amends-torture-run-';
+const temporary = (): readonly string[] => {
+  const folder = tmpdir();
+  const shared = names(SHARED_MEMORY).filter((name) => name.startsWith('amends'));
+  const ours = shared.length === 0 ? new Set<string>() : new Set([String(process.pid), ...processesOf(process.pid)]);
+  return [
+    ...(basename(folder).startsWith(OWN_FOLDER) ? names(folder).map((name) => join(folder, name)) : []),
+    ...shared.map((name) => join(SHARED_MEMORY, name)).filter((path) => !isForeign(path, ours)),
+  ];
+};
+
+let collect: (() => void) | null = null;
+/** What is in use once nothing is left that nobody holds. */
+const used = (): number => {
+  if (collect === null) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+};
+
+/** A clock whose timers can be counted, those too that keep no process alive. */
+export const countedClock = <Real extends Clock>(clock: Real): Real & { waiting(): number } => {
+  const timers = new Set<object>();
+  return {
+    ...clock,
+    waiting: () => timers.size,
+    after(ms, run) {
+      const mark = {};
+      timers.add(mark);
+      const timer = clock.after(ms, () => {
+        timers.delete(mark);
+        run();
+      });
+      return {
+        cancel() {
+          timers.delete(mark);
+          timer.cancel();
+        },
+      };
+    },
+  };
+};
+
+/** Of this process. `held` are timers on a clock of the case's own. A collection takes a tenth of a second. */
+export const resources = (held = 0, withMemory = false): Resources => ({
+  processes: processesOf(process.pid),
+  descriptors: descriptorsOf(process.pid),
+  timers: process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length + held,
+  files: temporary(),
+  memory: withMemory ? used() : null,
+});
+
+/** Of 10 %, as it is allowed; what is measured itself takes some. */
+const MORE = 1.1;
+const SLACK_BYTES = 1_048_576;
+
+/** What was there before may be gone, nothing may be there that was not. */
+export const notGivenBack = (before: Resources, after: Resources): readonly string[] => {
+  const fresh = (what: 'processes' | 'files'): readonly string[] =>
+    after[what].filter((one) => !before[what].includes(one));
+  const found: string[] = [];
+  const [processes, files] = [fresh('processes'), fresh('files')];
+  if (processes.length > 0) found.push(`${processes.length} processes are left: ${processes.join(', ')}`);
+  if (files.length > 0) found.push(`${files.length} temporary files are left: ${files.slice(0, 5).join(', ')}`);
+  for (const what of ['descriptors', 'timers'] as const)
+    if (after[what] > before[what]) found.push(`${after[what]} ${what}, ${before[what]} before`);
+  if (before.memory !== null && after.memory !== null && after.memory > before.memory * MORE + SLACK_BYTES)
+    found.push(`${mib(after.memory)} MiB of memory, ${mib(before.memory)} MiB before`);
+  return found;
+};
+
+const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;
