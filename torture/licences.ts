@@ -2,7 +2,7 @@
 // held against what allowed it; a fault, a delay, a duplicate or a restart is no leave to act again. Where a case has a
 // reference, the same alerts without its faults, it is held against that as well.
 import type { Felt } from './ledger.ts';
-import type { Known, Run } from './record.ts';
+import type { Alert, Known, Run } from './record.ts';
 
 type Say = (what: string) => void;
 
@@ -10,24 +10,28 @@ type Say = (what: string) => void;
 export const distinct = (ledger: readonly Felt[]): ReadonlySet<string> =>
   new Set(ledger.map(({ run, step, target }) => `${run} ${step} ${target}`));
 
-/** When an episode gave leave for a first run: it was opened, or came back. */
-const leaves = ({ alerts }: Known): ReadonlyMap<string, readonly number[]> => {
-  const found = new Map<string, number[]>();
-  for (const { episode_id: id, change, at } of alerts) {
-    if (id === null || (change !== 'opened' && change !== 'reopened')) continue;
-    found.set(id, [...(found.get(id) ?? []), at]);
+type Leaves = { readonly opened: number; readonly reopened: readonly Alert[] };
+
+/** What an episode gave leave for: a first run when it was opened, another one whenever its alert came back. */
+const leavesOf = ({ alerts }: Known): ReadonlyMap<string, Leaves> => {
+  const found = new Map<string, { opened: number; reopened: Alert[] }>();
+  for (const alert of alerts) {
+    if (alert.episode_id === null) continue;
+    const leaves = found.get(alert.episode_id) ?? { opened: 0, reopened: [] };
+    found.set(alert.episode_id, leaves);
+    if (alert.change === 'opened') leaves.opened += 1;
+    if (alert.change === 'reopened') leaves.reopened.push(alert);
   }
   return found;
 };
 
-const isLeave = (before: Run, after: Run, reopened: readonly number[]): boolean => {
+/** After one that did not help another may follow; after one that did, only when the alert had been gone and came back. */
+const isLeave = (before: Run, after: Run, reopened: readonly Alert[], since: number): boolean => {
   if (before.outcome === 'unresolved') return true;
-  const end = before.ended_at ?? Number.POSITIVE_INFINITY;
-  return (
-    before.outcome === 'resolved' &&
-    reopened.some((at) => at >= before.created_at && at <= after.created_at && end <= after.created_at)
-  );
+  const came = ({ seq, at }: Alert): boolean => seq > since && at >= before.created_at && at <= after.created_at;
+  return before.outcome === 'resolved' && (before.ended_at ?? NEVER) <= after.created_at && reopened.some(came);
 };
+const NEVER = Number.POSITIVE_INFINITY;
 
 export const licensed = (known: Known, ledger: readonly Felt[], reference: number | undefined, say: Say): void => {
   const { runs, decisions } = known;
@@ -36,7 +40,8 @@ export const licensed = (known: Known, ledger: readonly Felt[], reference: numbe
     say(`${effects.size} effects, without what was done to it ${reference}`);
   const felt = new Set(ledger.map(({ run }) => run));
   const of = new Map(decisions.map((decision) => [decision.run_id, decision]));
-  const allowed = leaves(known);
+  const leaves = leavesOf(known);
+  const seqs = new Map(known.alerts.map(({ id, seq }) => [id, seq]));
   const last = new Map<string, Run>();
   const perDecision = new Map<string, string>();
   for (const run of runs) {
@@ -48,11 +53,13 @@ export const licensed = (known: Known, ledger: readonly Felt[], reference: numbe
     // Who asks by hand is the leave, once for each time.
     if (decision === undefined || decision.episode_id === null) continue;
     const episode = decision.episode_id;
-    if ((allowed.get(episode) ?? []).length === 0) say(`the run ${run.id} acted for an episode that no alert opened`);
+    const { opened, reopened } = leaves.get(episode) ?? { opened: 0, reopened: [] };
+    if (opened === 0) say(`the run ${run.id} acted for an episode that no alert opened`);
     const before = last.get(episode);
-    if (before !== undefined && !isLeave(before, run, allowed.get(episode) ?? []))
+    const since = seqs.get(of.get(before?.id ?? '')?.alert_id ?? '') ?? 0;
+    if (before !== undefined && !isLeave(before, run, reopened, since))
       say(
-        `the run ${run.id} acted although ${before.id} of its episode was ${before.outcome}, and the alert had not come back`,
+        `the run ${run.id} acted although ${before.id} of its episode was ${before.outcome} and the alert had not come back`,
       );
     last.set(episode, run);
   }
