@@ -25,15 +25,26 @@ export const POLICY = {
   maintenance: { component: 'shop', from: 13 * H, to: 17 * H },
 };
 
-/** Components by name; more than `storm` targets at once are a storm. `asks`: its rule waits for a human. */
-export const COMPONENTS = {
-  cache: { targets: ['c0', 'c1', 'c2', 'c3'], storm: 3, asks: false },
-  shop: { targets: ['s0', 's1', 's2', 's3'], storm: 3, asks: true },
-} as const;
+type Rung = { readonly strategy: string; readonly asks: boolean };
+type Component = { readonly targets: readonly string[]; readonly storm: number; readonly ladder: readonly Rung[] };
+/** Components by name; more than `storm` targets at once are a storm. A rung that `asks` waits for a human. */
+export const COMPONENTS: Readonly<Record<'cache' | 'shop', Component>> = {
+  cache: {
+    targets: ['c0', 'c1', 'c2', 'c3'],
+    storm: 3,
+    ladder: [
+      { strategy: 'mend', asks: false },
+      { strategy: 'rebuild', asks: true },
+    ],
+  },
+  shop: { targets: ['s0', 's1', 's2', 's3'], storm: 3, ladder: [{ strategy: 'mend', asks: true }] },
+};
 export type ComponentName = keyof typeof COMPONENTS;
 export const componentOf = (target: string): ComponentName => (target.startsWith('c') ? 'cache' : 'shop');
 
 type Time = number | null;
+/** What Alertmanager says of an alert that fires. */
+export type Heard = 'firing' | 'silenced' | 'absent' | 'unreachable';
 export type Manner = 'well' | 'refuses' | 'breaks' | 'holds';
 
 // prettier-ignore
@@ -43,8 +54,8 @@ export const newEpisode = (target: string, now: number) => ({
 });
 export type Episode = ReturnType<typeof newEpisode>;
 // prettier-ignore
-export const newRun = (target: string, episode: Episode | null, now: number, asks: boolean) => ({
-  target, episode, createdAt: now, notBefore: now, releasedAt: now, endedAt: null as Time, settleUntil: null as Time,
+export const newRun = (target: string, episode: Episode | null, now: number, { strategy, asks }: Rung, rung: number) => ({
+  target, episode, strategy, rung, createdAt: now, notBefore: now, releasedAt: now, endedAt: null as Time, settleUntil: null as Time,
   state: (asks ? 'awaiting_approval' : 'queued') as 'awaiting_approval' | 'queued' | 'held' | 'lost' | 'done',
   outcome: null as string | null, cause: null as string | null, recoveries: 0, givenBack: false,
 });

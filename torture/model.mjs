@@ -2,6 +2,7 @@
 // a second, naive implementation of admission.
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
+import { createAlertmanager } from './alertmanager.mjs';
 import { configOf, MEND, ruleOf } from './content.mjs';
 import { Broken, checked } from './expect.mjs';
 import { componentOf, COMPONENTS, H, POLICY } from './model-given.ts';
@@ -9,6 +10,7 @@ import { createModel } from './model.ts';
 import { openRig } from './rig.ts';
 
 export const covers = [
+  'C2 I11 admission against a reference model: ladders of two rungs, one of which asks; silences, alerts that Alertmanager does not have, an Alertmanager that cannot be reached',
   'I1 I2 I3 I4 I5 I6 I7 I8 I10 F33 F50 admission against a reference model: caps, cooldown, busy, concurrency, budget, settling, halt, disable, maintenance, several rules, breaker, storm, approvals, crashes',
   'F34 F35 F36 F37 F40 F46 F47 in any order of alerts, ends, answers, halts and restarts',
 ];
@@ -18,37 +20,46 @@ const WINDOW = {
   duration: `${(POLICY.maintenance.to - POLICY.maintenance.from) / H}h`,
   reason: 'work',
 };
-const config = configOf(
-  {
-    attempts: [
-      { max: 3, per: '1h' },
-      { max: 5, per: '1d' },
-    ],
-    budget: [{ max: 6, per: '1h' }],
-    cooldown: { after_failure: '5m', factor: 1, max: '1h', after_success: '1m' },
-    max_concurrent: 1,
-    max_concurrent_total: 2,
-    settle: '15m',
-    resolve_hold: '15m',
-    episode_ttl: '24h',
-    stale: '10m',
-    approval: { remind: '5m', escalate: '10m', expires: '30m' },
-    breaker: { failures: 2, trials: ['1h', '4h'] },
-  },
-  Object.fromEntries(
-    Object.entries(COMPONENTS).map(([name, { targets }]) => [
-      name,
-      { targets, ...(name === POLICY.maintenance.component ? { maintenance: [WINDOW] } : {}) },
-    ]),
-  ),
-);
+const config = (alertmanager) =>
+  `${configOf(
+    {
+      attempts: [
+        { max: 3, per: '1h' },
+        { max: 5, per: '1d' },
+      ],
+      budget: [{ max: 6, per: '1h' }],
+      cooldown: { after_failure: '5m', factor: 1, max: '1h', after_success: '1m' },
+      max_concurrent: 1,
+      max_concurrent_total: 2,
+      settle: '15m',
+      resolve_hold: '15m',
+      episode_ttl: '24h',
+      stale: '10m',
+      approval: { remind: '5m', escalate: '10m', expires: '30m' },
+      breaker: { failures: 2, trials: ['1h', '4h'] },
+    },
+    Object.fromEntries(
+      Object.entries(COMPONENTS).map(([name, { targets }]) => [
+        name,
+        { targets, ...(name === POLICY.maintenance.component ? { maintenance: [WINDOW] } : {}) },
+      ]),
+    ),
+  )}alertmanagers: [ { url: "${alertmanager}" } ]\n`;
 /** Of several rules that match one alert the one of higher priority wins: the others must never have a run. */
 const files = Object.fromEntries(
-  Object.entries(COMPONENTS).flatMap(([name, { asks }]) => [
-    [`rules/${name}.json`, ruleOf(name, `${name}Down`, `${name}/mend`, asks ? 'approve' : 'auto')],
+  Object.entries(COMPONENTS).flatMap(([name, { ladder }]) => [
+    [
+      `rules/${name}.json`,
+      ruleOf(
+        name,
+        `${name}Down`,
+        ladder.map(({ strategy, asks }) => ({ runbook: `${name}/${strategy}`, mode: asks ? 'approve' : 'auto' })),
+        'auto',
+      ),
+    ],
+    ...ladder.map(({ strategy }) => [`runbooks/${name}/${strategy}.yaml`, MEND]),
     [`rules/${name}-later.json`, { ...ruleOf(`${name}-later`, `${name}Down`, `${name}/other`), priority: 5 }],
     [`rules/${name}-zzz.json`, ruleOf(`${name}-zzz`, `${name}Down`, `${name}/other`)],
-    [`runbooks/${name}/mend.yaml`, MEND],
     [`runbooks/${name}/other.yaml`, MEND],
   ]),
 );
@@ -131,14 +142,17 @@ const component = fc.constantFrom(...Object.keys(COMPONENTS));
 const runOf = (real, name) =>
   real.select(`select id from runs where state = 'awaiting_approval' and target = '${name}'`)[0]?.id ?? '';
 
-/** A crash under a disabled component, or in a window, stops the run instead of going on with it: another test's case. */
+/** A crash under a disabled component, in a window or a silence stops the run instead of going on with it: another test's case. */
 const nothingHeldIsClosed = (model) =>
-  model.runs.every((run) => (run.state !== 'held' && run.state !== 'lost') || !model.isClosed(componentOf(run.target)));
+  model.runs.every((run) => (run.state !== 'held' && run.state !== 'lost') || !model.isClosed(run.target));
 
 const fire = (name) =>
   new Command('fire', name, {
     onModel: (model) => model.fire(name),
-    onReal: ({ rig }, model) => rig.submit([{ labels: labels(name), startsAt: model.startsAt(name) }]),
+    onReal: ({ rig, alertmanager }, model) => {
+      alertmanager.firing.add(name);
+      return rig.submit([{ labels: labels(name), startsAt: model.startsAt(name) }]);
+    },
   });
 const commands = [
   target.map(fire),
@@ -148,7 +162,32 @@ const commands = [
     (name) =>
       new Command('resolve', name, {
         onModel: (model) => model.resolve(name),
-        onReal: ({ rig }) => rig.submit([{ labels: labels(name), status: 'resolved' }]),
+        onReal: ({ rig, alertmanager }) => {
+          alertmanager.firing.delete(name);
+          return rig.submit([{ labels: labels(name), status: 'resolved' }]);
+        },
+      }),
+  ),
+  fc.tuple(target, fc.boolean()).map(
+    ([name, on]) =>
+      new Command(on ? 'silence' : 'unsilence', name, {
+        onModel: (model) => model.silence(name, on),
+        onReal: async ({ alertmanager }) =>
+          void (on ? alertmanager.silenced.add(name) : alertmanager.silenced.delete(name)),
+      }),
+  ),
+  target.map(
+    (name) =>
+      new Command('vanish', name, {
+        onModel: (model) => model.vanish(name),
+        onReal: async ({ alertmanager }) => void alertmanager.firing.delete(name),
+      }),
+  ),
+  fc.boolean().map(
+    (yes) =>
+      new Command(yes ? 'reachable' : 'unreachable', '', {
+        onModel: (model) => model.reach(yes),
+        onReal: async ({ alertmanager }) => void (alertmanager.reachable = yes),
       }),
   ),
   fc.tuple(target, fc.constantFrom('well', 'refuses', 'breaks', 'holds')).map(
@@ -261,11 +300,13 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 export default async ({ quick, seed, ms }) => {
   const sum = { runs: 0, commands: 0, decisions: 0, effects: 0, reasons: new Set() };
-  const property = fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: 'max' }), async (list) => {
-    const rig = await openRig({ config, files });
+  const live = async (list) => {
+    const alertmanager = await createAlertmanager(labels);
+    const rig = await openRig({ config: config(alertmanager.url), files });
     let database = null;
     const real = {
       rig,
+      alertmanager,
       commands: 0,
       lastTarget: null,
       select(text) {
@@ -281,6 +322,7 @@ export default async ({ quick, seed, ms }) => {
       checked('a run of commands', { database: rig.database, ledger: rig.targets.felt(), oneClock: true });
     } finally {
       database?.close();
+      await alertmanager.close();
       await rig.close();
       sum.runs += 1;
       sum.commands += real.commands;
@@ -288,6 +330,12 @@ export default async ({ quick, seed, ms }) => {
       sum.effects += model.effects.length;
       for (const [, , reason] of model.decisions) sum.reasons.add(reason);
     }
+  };
+  /** When the time is up the last one is still under way. */
+  let last = null;
+  const property = fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: 'max' }), (list) => {
+    last = live(list);
+    return last;
   });
   await fc.assert(property, {
     seed,
@@ -295,5 +343,6 @@ export default async ({ quick, seed, ms }) => {
     interruptAfterTimeLimit: quick ? QUICK_MS : Math.min(ms, LONGEST_MS),
     markInterruptAsFailure: false,
   });
+  await last;
   return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects; reasons seen: ${[...sum.reasons].toSorted((left, right) => left.localeCompare(right)).join(' ')}`;
 };

@@ -2,9 +2,11 @@
 // lists are searched each time, nothing is kept that can be counted. The torment `model` compares the two.
 
 import { componentOf, COMPONENTS, H, M, newEpisode, newRun, POLICY, S } from './model-given.ts';
-import type { ComponentName, Episode, Manner, Run } from './model-given.ts';
+import type { ComponentName, Episode, Heard, Manner, Run } from './model-given.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
+/** In vain, after which an alert is no longer believed in. */
+const LOOKS = 4;
 export type Decision = readonly [origin: 'delivery' | 'retry' | 'manual', target: string, reason: string];
 
 export const createModel = (start: number) => {
@@ -19,6 +21,9 @@ export const createModel = (start: number) => {
   const effects: string[] = [];
   const manners = new Map<string, Manner>();
   const sick = new Set<string>();
+  const silenced = new Set<string>();
+  const vanished = new Set<string>();
+  let reachable = true;
 
   /** How long ago, without the time in which everything stood still. */
   const age = (since: number): number =>
@@ -56,13 +61,26 @@ export const createModel = (start: number) => {
     }
     return at;
   };
-  const trialAt = (component: ComponentName): number => {
-    const newest = byEnd(mine(component)).toReversed();
+  /** A strategy has a breaker of its own. */
+  const trialAt = (component: ComponentName, strategy: string): number => {
+    const newest = byEnd(mine(component).filter((run) => run.strategy === strategy)).toReversed();
     const well = newest.findIndex((run) => !failed(run));
     const failures = well === -1 ? newest.length : well;
     const { failures: most, trials } = POLICY.breaker;
     if (failures < most) return 0;
     return (newest[0]?.endedAt ?? 0) + (trials[Math.min(failures - most, trials.length - 1)] ?? 0);
+  };
+  /** The failures of the episode pick the rung, the last one repeats; one that was ineffective is spent. Null: none is left. */
+  const rungOf = (episode: Episode, since = 0): number | null => {
+    const failures = runs.filter((run) => run.episode === episode && failed(run) && run.createdAt >= since);
+    const { ladder } = COMPONENTS[componentOf(episode.target)];
+    for (let rung = Math.min(failures.length, ladder.length - 1); rung < ladder.length; rung += 1)
+      if (!failures.some((run) => run.cause === 'ineffective' && run.rung === rung)) return rung;
+    return null;
+  };
+  const heard = (target: string): Heard => {
+    if (!reachable) return 'unreachable';
+    return vanished.has(target) ? 'absent' : silenced.has(target) ? 'silenced' : 'firing';
   };
   const storms = (component: ComponentName): boolean => {
     const lately = episodes.filter((one) => one.openedAt >= now - POLICY.stormWindow).map((one) => one.target);
@@ -74,15 +92,22 @@ export const createModel = (start: number) => {
   };
 
   /** The first guard that refuses, with the time to ask again; null: admitted. */
-  const refusal = (target: string, manual: boolean, asks: boolean): readonly [string, number] | null => {
+  const refusal = (
+    target: string,
+    manual: boolean,
+    asks: boolean,
+    strategy: string,
+  ): readonly [string, number] | null => {
     const component = componentOf(target);
     if (halted !== null) return ['halted', NEVER];
     if (isDisabled(component)) return ['disabled', disabled.get(component) ?? 0];
     if (maintenanceEnd(component) > now) return ['maintenance', maintenanceEnd(component)];
     const settling = runs.find((run) => run.target === target && (run.settleUntil ?? 0) > now);
     if (!manual && settling !== undefined) return ['settling', settling.settleUntil ?? 0];
+    // Whoever is held by what amends knows by itself is not asked about.
     if (storms(component)) return ['storm', 0];
-    if (trialAt(component) > now) return ['breaker_open', trialAt(component)];
+    if (!manual && heard(target) !== 'firing') return [heard(target) === 'silenced' ? 'silenced' : 'unconfirmed', 0];
+    if (trialAt(component, strategy) > now) return ['breaker_open', trialAt(component, strategy)];
     const stuck = runs.some((run) => run.target === target && run.outcome === 'stuck');
     if (stuck || active().some((run) => run.target === target)) return ['busy', now + 10 * S];
     if (!asks && crowded(null, component)) return ['concurrency', now + 10 * S];
@@ -94,32 +119,38 @@ export const createModel = (start: number) => {
 
   const ask = (target: string, episode: Episode | null, origin: Decision[0]): void => {
     const component = componentOf(target);
-    const asks = episode !== null && (COMPONENTS[component].asks || demoted.has(component));
-    const refused = refusal(target, episode === null, asks);
+    const rung = episode === null ? 0 : (rungOf(episode, now - 24 * H) ?? 0);
+    const step = COMPONENTS[component].ladder[rung] ?? { strategy: '', asks: false };
+    const asks = episode !== null && (step.asks || demoted.has(component));
+    const refused = refusal(target, episode === null, asks, step.strategy);
     decisions.push([origin, target, refused?.[0] ?? (asks ? 'awaiting_approval' : 'admitted')]);
     if (refused === null) {
-      runs.push(newRun(target, episode, now, asks));
+      runs.push(newRun(target, episode, now, { ...step, asks }, rung));
       if (episode !== null) Object.assign(episode, { next: null, backoff: 0 });
       return;
     }
     if (episode === null) return;
-    if (refused[0] === 'storm') {
+    if (refused[1] === 0) {
       const before = origin === 'retry' ? episode.backoff : 0;
+      if (refused[0] === 'unconfirmed' && heard(target) === 'absent' && before >= LOOKS) return forget(episode);
       Object.assign(episode, { next: now + Math.min(30 * S * 2 ** before, 5 * M), backoff: before + 1 });
     } else Object.assign(episode, { next: Math.max(refused[1], now + 1), backoff: 0 });
   };
 
-  const withdraw = (run: Run, cause: string): void => {
+  /** It was looked for again and again, and is not there: it counts as resolved. */
+  const forget = (episode: Episode): void =>
+    void Object.assign(episode, { state: 'quiet', resolvedAt: now, next: null, backoff: 0 });
+  const withdraw = (run: Run, cause: string, again = cause === 'stale'): void => {
     Object.assign(run, { state: 'done', outcome: 'withdrawn', cause, endedAt: now, givenBack: true });
     if (run.episode === null) return;
     if (cause === 'denied' || cause === 'expired') Object.assign(run.episode, { exhausted: true, next: null });
-    else run.episode.next = cause === 'stale' ? now + 30 * S : null;
+    else run.episode.next = again ? now + 30 * S : null;
   };
   const judge = (run: Run): void => {
     if (run.episode === null) return;
     const component = componentOf(run.target);
-    const spent = roomAt(mine(component), POLICY.attempts) > now || trialAt(component) > now;
-    const over = spent || run.outcome === 'stuck' || run.cause === 'ineffective';
+    const spent = roomAt(mine(component), POLICY.attempts) > now || trialAt(component, run.strategy) > now;
+    const over = spent || run.outcome === 'stuck' || rungOf(run.episode) === null;
     Object.assign(run.episode, over ? { exhausted: true, next: null } : { next: now, backoff: 0 });
   };
   const finish = (run: Run, outcome: string, cause: string): void => {
@@ -155,7 +186,11 @@ export const createModel = (start: number) => {
     for (const run of runs.filter((one) => one.state === 'queued' && one.notBefore <= now)) {
       const component = componentOf(run.target);
       const closed = isDisabled(component) || maintenanceEnd(component) > now;
-      if (closed || age(run.releasedAt) > POLICY.stale || storms(component)) withdraw(run, 'stale');
+      const said = run.episode === null ? 'firing' : heard(run.target);
+      if (closed || age(run.releasedAt) > POLICY.stale || said === 'silenced') withdraw(run, 'stale');
+      else if (said === 'absent') withdraw(run, 'resolved', true);
+      else if (said === 'unreachable') run.notBefore = now + S;
+      else if (storms(component)) withdraw(run, 'stale');
       else if (crowded(run, component)) run.notBefore = now + S;
       else act(run);
     }
@@ -179,7 +214,7 @@ export const createModel = (start: number) => {
     for (const run of runs)
       if (run.state === 'awaiting_approval' && age(run.createdAt) >= POLICY.expires) withdraw(run, 'expired');
     for (const run of runs.filter((one) => one.settleUntil !== null && one.settleUntil <= now))
-      if (run.episode?.state === 'firing') ineffective(run);
+      if (run.episode?.state === 'firing' && heard(run.target) !== 'absent') ineffective(run);
       else run.settleUntil = null;
     for (const one of episodes) {
       if (one.state === 'quiet' && (one.resolvedAt ?? 0) <= now - POLICY.hold) one.state = 'closed';
@@ -204,9 +239,14 @@ export const createModel = (start: number) => {
     held: () => runs.filter((run) => run.state === 'held').map((run) => run.target),
     asking: () => runs.filter((run) => run.state === 'awaiting_approval').map((run) => run.target),
     /** Nothing may begin there now, but for what has begun. */
-    isClosed: (component: ComponentName) => isDisabled(component) || maintenanceEnd(component) > now,
+    isClosed: (target: string) =>
+      isDisabled(componentOf(target)) || maintenanceEnd(componentOf(target)) > now || heard(target) !== 'firing',
+    silence: (target: string, on: boolean) => void (on ? silenced.add(target) : silenced.delete(target)),
+    vanish: (target: string) => void vanished.add(target),
+    reach: (yes: boolean) => void (reachable = yes),
     startsAt: (target: string) => (current(target)?.state === 'firing' ? (current(target)?.startsAt ?? now) : now),
     fire(target: string): void {
+      vanished.delete(target);
       let episode = current(target);
       const settling = runs.filter((run) => run.target === target && run.settleUntil !== null);
       const repeated = episode?.state === 'firing';
@@ -221,6 +261,7 @@ export const createModel = (start: number) => {
         if (episode.startsAt > (run.endedAt ?? 0) && episode.startsAt <= (run.settleUntil ?? 0)) ineffective(run);
     },
     resolve(target: string): void {
+      vanished.add(target);
       const episode = current(target);
       decisions.push(['delivery', target, 'resolved']);
       if (episode?.state === 'firing') resolve(episode);

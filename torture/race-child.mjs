@@ -1,5 +1,5 @@
 // One of several processes on one database, without the lock that keeps others out in real life: asks for admission
-// again and again, and writes down each run that it was given.
+// again and again, each time at a word that all of them get at once, and writes down each run that it was given.
 import { appendFileSync } from 'node:fs';
 import { systemClock } from '../dist/base/clock.js';
 import { createIds } from '../dist/base/ids.js';
@@ -84,11 +84,12 @@ const ask = (numbers) =>
     }),
   );
 
-process.send({ ready: true });
-await new Promise((resolve) => void process.once('message', resolve));
 const reasons = {};
-for (let number = 0; number < tries; number += batch) {
-  const numbers = Array.from({ length: Math.min(batch, tries - number) }, (_, index) => number + index);
+let number = 0;
+/** Only what is refused anyway is asked for in bulk. */
+let size = 1;
+const turn = async () => {
+  const numbers = Array.from({ length: Math.min(size, tries - number) }, (_, index) => number + index);
   let decided = null;
   // The wait for a lock is not fair: one of several may wait in vain, and asks again.
   while (decided === null)
@@ -98,8 +99,17 @@ for (let number = 0; number < tries; number += batch) {
     });
   for (const { reason, runId } of decided) {
     reasons[reason] = (reasons[reason] ?? 0) + 1;
-    if (runId !== null) appendFileSync(ledger, `${JSON.stringify({ run: runId, by: me })}\n`, { flush: true });
+    if (runId === null) size = batch;
+    else appendFileSync(ledger, `${JSON.stringify({ run: runId, by: me })}\n`, { flush: true });
   }
+  number += numbers.length;
+};
+
+process.send({ ready: true });
+while (number < tries) {
+  await new Promise((resolve) => void process.once('message', resolve));
+  await turn();
+  process.send({ asked: number < tries });
 }
 await store.close();
 process.send({ reasons }, () => process.disconnect());

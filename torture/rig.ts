@@ -225,7 +225,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   const before = resources();
   const folder = mkdtempSync(join(tmpdir(), 'amends-torture-'));
   const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-  /** Calls of the store under way: the engine has come to rest only when there are none. */
+  /** Calls of the store and of those who are asked, under way: the engine has come to rest only when there are none. */
   let calls = 0;
   const clock = createHeldClock(async () => {
     for (let still = 0; still < 3; still = calls === 0 ? still + 1 : 0) await turn();
@@ -254,17 +254,21 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
     });
     const mine = { now: false };
     dead = mine;
+    const sources = createSources(() => loaded.config, { clock: steady, redactor });
+    const counting = async <Answer>(call: () => Promise<Answer>): Promise<Answer> => {
+      calls += 1;
+      try {
+        return await call();
+      } finally {
+        calls -= 1;
+      }
+    };
     const counted = new Proxy(real, {
       get(store, name: keyof Store) {
         const method = store[name] as (...args: unknown[]) => Promise<unknown>;
         return async (...args: unknown[]) => {
           if (mine.now && name !== 'close') throw new Error('the process is dead');
-          calls += 1;
-          try {
-            return await method.apply(store, args);
-          } finally {
-            calls -= 1;
-          }
+          return counting(() => method.apply(store, args));
         };
       },
     });
@@ -281,7 +285,10 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       facts,
       notifiers,
       spawner: given.aroundSpawner === undefined ? spawner : given.aroundSpawner(spawner),
-      sources: createSources(() => loaded.config, { clock: steady, redactor }),
+      sources: {
+        alert: (...asked) => counting(() => sources.alert(...asked)),
+        query: (...asked) => counting(() => sources.query(...asked)),
+      },
       telemetry: silent,
       halt: createHaltFile(haltFile),
       emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
