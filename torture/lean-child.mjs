@@ -2,7 +2,7 @@
 // runbooks, the engine and its loops. No HTTP, no command line, no log; its parent talks to it. It is killed again and
 // again, so it has to start cheaply (torture/pack.mjs), can be started before there is something for it to open, and can
 // hold several folders that know nothing of each other.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { createSpawner } from '../dist/actions/spawner.js';
@@ -21,6 +21,7 @@ import logNotifier from '../dist/notifiers/log.js';
 import { createSources } from '../dist/sources/sources.js';
 import { openSqliteStore } from '../dist/store/sqlite.js';
 import { createDeath } from '../test/support/dying-store.mjs';
+import { countedClock, resources } from './resources.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const telemetry = new Proxy({}, { get: () => () => undefined });
@@ -76,7 +77,8 @@ const must = (result) => {
 
 const open = async (folder, fault) => {
   const death = createDeath(fault);
-  const clock = createSteadyClock(systemClock);
+  const counted = countedClock(systemClock);
+  const clock = createSteadyClock(counted);
   const ids = createIds(clock);
   const redactor = createRedactor();
   const actions = actionsOf(join(folder, 'ledger.ndjson'), death);
@@ -105,7 +107,8 @@ const open = async (folder, fault) => {
     actions,
     facts,
     notifiers: new Map([['log', logNotifier]]),
-    spawner: createSpawner({ log, clock }),
+    // What it needs for its commands goes soon, so that what is left is seen to be too much.
+    spawner: createSpawner({ log, clock, idleMs: 100 }),
     sources: createSources(() => loaded.config, { clock, redactor }),
     telemetry,
     halt: createHaltFile(join(folder, 'halt')),
@@ -122,16 +125,27 @@ const open = async (folder, fault) => {
       (await store.list(kind, { limit: 100, cursor: null, filters, since: null })).items.map(({ id }) => id),
     disabled: async () => [...(await store.controls()).components.keys()],
     desk: ([name, act]) => engine.desk[name](act),
+    waiting: () => counted.waiting(),
   };
 };
 
 /** By folder: one process may work on several. */
 const opened = new Map();
+/** Of all of them; the files are those of their records, since other processes share the folder for temporary ones. */
+const held = async () => {
+  const waiting = [...opened.values()].reduce((sum, verbs) => sum + verbs.waiting(), 0);
+  const files = [...opened.keys()].flatMap((folder) =>
+    readdirSync(join(folder, 'data')).map((name) => join(folder, name)),
+  );
+  return { ...resources(waiting), files };
+};
 process.on('message', ({ id, folder, verb, given }) => {
   const work =
     verb === 'open'
       ? open(folder, given).then((verbs) => void opened.set(folder, verbs))
-      : opened.get(folder)[verb](given);
+      : verb === 'held'
+        ? held()
+        : opened.get(folder)[verb](given);
   work.then(
     (answer) => answers({ id, answer }),
     (error) => answers({ id, error: String(error?.stack ?? error) }),

@@ -41,6 +41,8 @@ export const startLean = (start) => {
         desk: (name, act) => call(folder, 'desk', [name, act]),
       };
     },
+    /** What it holds, all folders together (torture/resources.ts). */
+    held: () => call(null, 'held'),
     /** Ends and leaves what V8 has compiled to the next ones (torture/pack.mjs). */
     async keepCode() {
       child.kill('SIGUSR2');

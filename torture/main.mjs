@@ -1,5 +1,5 @@
 // `npm run torture`: everything that must be survived, done to it. `-- --quick` fits into CI, `-- --only NAME` does one
-// torment, `-- --minutes N` all of them within about that time, `-- --seed N` repeats a run, `-- --list` says what covers each id of test/ids.json.
+// torment, `-- --minutes N` all of them within about that time, `-- --seed N` repeats a run, `-- --only crashes --restarts N` does so many, `-- --list` says what covers each id of test/ids.json.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -32,6 +32,7 @@ const { values: given } = parseArgs({
     list: { type: 'boolean', default: false },
     seed: { type: 'string' },
     minutes: { type: 'string' },
+    restarts: { type: 'string' },
     only: { type: 'string', multiple: true },
   },
 });
@@ -44,9 +45,9 @@ if (given.list) {
 }
 const unknown = (given.only ?? []).filter((name) => !NAMES.includes(name));
 const isNumber = (text) => text === undefined || /^\d{1,10}$/.test(text);
-if (unknown.length > 0 || !isNumber(given.seed) || !isNumber(given.minutes)) {
+if (unknown.length > 0 || ![given.seed, given.minutes, given.restarts].every(isNumber)) {
   say(
-    `there is no ${unknown.join(', ') || `seed ${given.seed} or time of ${given.minutes}`}; there are: ${NAMES.join(', ')}, and whole numbers as seeds and minutes`,
+    `there is no ${unknown.join(', ') || 'such number'}; there are: ${NAMES.join(', ')}, and whole numbers as seeds, minutes and restarts`,
   );
   process.exit(2);
 }
@@ -88,6 +89,7 @@ for (const name of NAMES) {
     const figures = await torment({
       quick: given.quick,
       ms,
+      ...(given.restarts === undefined ? {} : { restarts: Number(given.restarts) }),
       over: (part = 1) => performance.now() - start > ms * part,
       seed,
       random: createRandom(seed),
@@ -101,7 +103,7 @@ for (const name of NAMES) {
       `${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}${error.cause === undefined ? '' : `\n${error.cause.message}`}`,
     );
     say(
-      `  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}${given.minutes === undefined ? '' : ` --minutes ${given.minutes}`}`,
+      `  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}${given.minutes === undefined ? '' : ` --minutes ${given.minutes}`}${given.restarts === undefined ? '' : ` --restarts ${given.restarts}`}`,
     );
     break;
   }

@@ -18,13 +18,17 @@ const isModule = (file) => {
   }
 };
 
+/** Every language that zod can complain in, of which amends uses one, which has a file of its own. */
+const UNUSED = /zod\/v4\/locales\/index\.cjs$/;
+
 const codeOf = (file) => {
+  if (UNUSED.test(file)) return '';
   const text = readFileSync(file, 'utf8');
   if (file.endsWith('.json')) return `module.exports = ${text};`;
   if (!isModule(file)) return text;
   const { code } = transformSync(text, {
     filename: file,
-    jsc: { parser: { syntax: 'ecmascript' }, target: 'es2023' },
+    jsc: { parser: { syntax: file.endsWith('.ts') ? 'typescript' : 'ecmascript' }, target: 'es2023' },
     module: { type: 'commonjs' },
     swcrc: false,
     configFile: false,

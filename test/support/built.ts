@@ -13,6 +13,7 @@ export type Fault = { readonly call: number; readonly when: 'inside' | 'after' }
 
 export type Built = {
   readonly url: string;
+  readonly pid: number;
   /** Resolves when the process has ended. */
   readonly gone: Promise<void>;
   hasEnded(this: void): boolean;
@@ -60,6 +61,7 @@ export const startBuilt = async (folder: string, fault: Fault | null = null): Pr
   };
   return {
     url,
+    pid: child.pid as number,
     gone,
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     call,
