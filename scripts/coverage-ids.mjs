@@ -9,7 +9,9 @@ import { root } from './setup.mjs';
 /** `itWith`, and what tests make of it: `itAsRoot`, `itOnChroma`. */
 const isCaller = (name) => name === 'describe' || name === 'test' || /^it(?:$|[A-Z])/.test(name ?? '');
 
-const ids = JSON.parse(readFileSync(join(root, 'test/ids.json'), 'utf8'));
+/** `--ids FILE`: another list than the one of test/ids.json. */
+const given = process.argv.indexOf('--ids');
+const ids = JSON.parse(readFileSync(given < 0 ? join(root, 'test/ids.json') : process.argv[given + 1], 'utf8'));
 const tests = new Map(ids.map(({ id }) => [id, []]));
 
 const sources = [

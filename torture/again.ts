@@ -15,6 +15,8 @@ type Say = (what: string) => void;
 
 const list = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
 const object = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});
+/** Names stand in records as texts. */
+const text = (value: Json | undefined): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
 const number = (value: Json | undefined): number => (typeof value === 'number' ? value : Number.NaN);
 
 /** The same value, everything in it in another order that means nothing. */
@@ -24,17 +26,16 @@ const turned = (value: Json): Json => {
   return Object.fromEntries(
     Object.entries(value)
       .toReversed()
-      .map(([name, inner]) => [name, turned(inner as Json)]),
+      .map(([name, inner]) => [name, turned(inner)]),
   );
 };
 
 /** Null: it was not looked at. A group's children are asked from behind. */
 const holds = (node: JsonObject, facts: JsonObject, rule: string): boolean | null => {
-  const children = list(node['all'] ?? node['any'])
-    .toReversed()
-    .map((child) => holds(object(child), facts, rule));
-  if (Array.isArray(node['all'])) return children.includes(false) ? false : children.includes(null) ? null : true;
-  if (Array.isArray(node['any'])) return children.includes(true) ? true : children.includes(null) ? null : false;
+  const children = list(node['all'] ?? node['any']).toReversed();
+  const results = new Set(children.map((child) => holds(object(child), facts, rule)));
+  if (Array.isArray(node['all'])) return results.has(false) ? false : results.has(null) ? null : true;
+  if (Array.isArray(node['any'])) return results.has(true) ? true : results.has(null) ? null : false;
   if (isObject(node['not'])) {
     const inner = holds(object(node['not']), facts, rule);
     return inner === null ? null : !inner;
@@ -46,7 +47,7 @@ const holds = (node: JsonObject, facts: JsonObject, rule: string): boolean | nul
 
 /** As it is stored with the decision, where it is found under the name alone; else as the condition saw it. */
 const factOf = (node: JsonObject, facts: JsonObject, rule: string): Json | undefined => {
-  const name = String(node['fact']);
+  const name = text(node['fact']);
   const plain = node['params'] === undefined ? (facts[`${name}@${rule}`] ?? facts[name]) : undefined;
   const stored = plain === undefined ? (node['actual'] ?? null) : isObject(plain) ? (plain['value'] ?? null) : plain;
   return stored === null ? undefined : stored;
@@ -110,9 +111,9 @@ const again = (decision: Decision, say: Say): void => {
   const facts = object(record['facts']);
   for (const { rule: name, matched, error, conditions } of trace.toReversed()) {
     if (error !== undefined) continue;
-    const found = holds(object(conditions), facts, String(name));
+    const found = holds(object(conditions), facts, text(name));
     if (found !== matched)
-      say(`decided again, ${String(name)} gives ${found} in the decision ${id}, not ${String(matched)}`);
+      say(`decided again, ${text(name)} gives ${found} in the decision ${id}, not ${text(matched)}`);
   }
   const order = list(record['candidates']);
   const winners = trace
@@ -120,7 +121,7 @@ const again = (decision: Decision, say: Say): void => {
     .toSorted((left, right) => order.indexOf(left['rule'] ?? null) - order.indexOf(right['rule'] ?? null));
   const winner = winners[0]?.['rule'] ?? null;
   if (reason !== 'undecidable' && trace.length > 0 && winner !== rule)
-    say(`decided again, ${String(winner)} wins the decision ${id}, not ${rule}`);
+    say(`decided again, ${text(winner)} wins the decision ${id}, not ${rule}`);
   const verdicts = verdictsOf(record);
   for (const verdict of verdicts) {
     const passes = judged(verdict, number(record['now']));
@@ -192,8 +193,8 @@ const sameChoices = ({ decisions }: Known, say: Say): void => {
       say(`the decisions ${chosen.decision.id} and ${decision.id} know the same and planned otherwise`);
     choices.set(rung, { decision, choice });
     // Which of two rules is asked first is the same for every alert.
-    const catalog = String(object(decision.record['digests'])['catalog']);
-    const order = list(decision.record['candidates']).map(String);
+    const catalog = text(object(decision.record['digests'])['catalog']);
+    const order = list(decision.record['candidates']).map(text);
     for (const [index, first] of order.entries())
       for (const second of order.slice(index + 1)) {
         if (before.get(`${catalog} ${second} ${first}`) !== undefined)

@@ -276,16 +276,9 @@ const rebuilt = ({ audit, runs, plans }: Known, say: Say): void => {
     say('I8', `the audit tells of ${told.size} runs and ${orphans.length} changes of none, there are ${runs.length}`);
   for (const run of runs) {
     const found = told.get(run.id);
-    const row = [
-      run.state,
-      run.outcome,
-      run.cause,
-      run.created_at,
-      run.ended_at,
-      digest({ ...plans.get(run.id) } as never),
-    ];
+    const row = [run.state, run.outcome, run.cause, run.created_at, run.ended_at, digest({ ...plans.get(run.id) })];
     const audited = [found?.state, found?.outcome, found?.cause, found?.createdAt, found?.endedAt, found?.plan];
-    if (canonical(row) !== canonical(audited as never))
+    if (canonical(row) !== canonical(audited))
       say('I8', `the row of run ${run.id} says ${row.join(' ')}, the audit ${audited.join(' ')}`);
   }
 };

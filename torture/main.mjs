@@ -13,7 +13,7 @@ import { root, setUp } from '../scripts/setup.mjs';
 const SHARES = {
   storm: 10,
   race: 8,
-  crashes: 42,
+  crashes: 40,
   model: 18,
   order: 2,
   kth: 2,
@@ -23,6 +23,7 @@ const SHARES = {
   deletes: 2,
   clock: 2,
   long: 2,
+  strangers: 2,
 };
 const NAMES = Object.keys(SHARES);
 
@@ -96,11 +97,11 @@ for (const name of NAMES) {
       say: (line) => say(`  ${line}`),
     });
     await givenBack(`the whole of ${name}`, before, () => resources());
-    say(`${name.padEnd(8)} held  ${((performance.now() - start) / 1_000).toFixed(1)} s  ${figures}`);
+    say(`${name.padEnd(9)} held  ${((performance.now() - start) / 1_000).toFixed(1)} s  ${figures}`);
   } catch (error) {
     failed.push(name);
     say(
-      `${name.padEnd(8)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}${error.cause === undefined ? '' : `\n${error.cause.message}`}`,
+      `${name.padEnd(9)} BROKE ${((performance.now() - start) / 1_000).toFixed(1)} s\n${error.stack}${error.cause === undefined ? '' : `\n${error.cause.message}`}`,
     );
     say(
       `  again: npm run torture -- --only ${name} --seed ${seed}${given.quick ? ' --quick' : ''}${given.minutes === undefined ? '' : ` --minutes ${given.minutes}`}${given.restarts === undefined ? '' : ` --restarts ${given.restarts}`}`,

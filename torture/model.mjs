@@ -331,11 +331,12 @@ export default async ({ quick, seed, ms }) => {
       for (const [, , reason] of model.decisions) sum.reasons.add(reason);
     }
   };
-  /** When the time is up the last one is still under way. */
-  let last = null;
+  /** When the time is up the last run is not over. */
+  const underWay = new Set();
   const property = fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: 'max' }), (list) => {
-    last = live(list);
-    return last;
+    const run = live(list).finally(() => void underWay.delete(run));
+    underWay.add(run);
+    return run;
   });
   await fc.assert(property, {
     seed,
@@ -343,6 +344,6 @@ export default async ({ quick, seed, ms }) => {
     interruptAfterTimeLimit: quick ? QUICK_MS : Math.min(ms, LONGEST_MS),
     markInterruptAsFailure: false,
   });
-  await last;
+  await Promise.all(underWay);
   return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects; reasons seen: ${[...sum.reasons].toSorted((left, right) => left.localeCompare(right)).join(' ')}`;
 };

@@ -67,7 +67,7 @@ const isForeign = (path: string, ours: ReadonlySet<string>): boolean =>
 
 const SHARED_MEMORY = '/dev/shm';
 /** What a run of the torture calls its folder for temporary files; all that is in there is its own. */
-export const OWN_FOLDER = 'amends-torture-run-';
+const OWN_FOLDER = 'amends-torture-run-';
 const temporary = (): readonly string[] => {
   const folder = tmpdir();
   const shared = names(SHARED_MEMORY).filter((name) => name.startsWith('amends'));

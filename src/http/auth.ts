@@ -29,6 +29,8 @@ export const mayAct = (role: Role, needed: Role): boolean => ROLES.indexOf(role)
 const REMEMBER_MS = 5 * 60_000;
 const MOST_REMEMBERED = 1_000;
 const MOST_CHECKS = 4;
+/** Wrong passwords are looked at no more often in the long run, so that strangers have a fifth of the thread at most. */
+const WRONG_EVERY_MS = 400;
 /** Of a password that nobody has, so that an unknown user takes as long as a known one. */
 const NOBODY = '$2b$10$aLCOD.tRCTNOVExydZwAnO6vbEQ.aaHOjB/LcyQLQSCVyAXshy6dG';
 const DENIED: Authenticated = { ok: false, status: 401 };
@@ -78,6 +80,15 @@ export const createAuthenticator = (
 ): Authenticate => {
   const remembered = new Map<string, number>();
   let checks = 0;
+  let wrong = 0;
+  let wrongAt = 0;
+  /** How many wrong ones stand against the next try: each is forgiven after a while. */
+  const standing = (): number => {
+    const now = clock.now();
+    wrong = Math.max(0, wrong - Math.max(0, now - wrongAt) / WRONG_EVERY_MS);
+    wrongAt = now;
+    return wrong;
+  };
 
   const bearer = (config: WebConfig, token: string): Authenticated => {
     const presented = createHash('sha256').update(token).digest();
@@ -92,6 +103,8 @@ export const createAuthenticator = (
   };
 
   const basic = async (config: WebConfig, encoded: string): Promise<Authenticated> => {
+    // Where nobody has a password there is nothing to compare, and nothing that the time could tell.
+    if (config.basicAuthUsers.size === 0) return DENIED;
     const decoded = Buffer.from(encoded, 'base64').toString('utf8');
     const colon = decoded.indexOf(':');
     const name = decoded.slice(0, Math.max(0, colon));
@@ -105,11 +118,14 @@ export const createAuthenticator = (
         : { ok: true, principal: { name, role: user.role, source: user.source, webhook: true, local: false } };
     const until = remembered.get(key);
     if (until !== undefined && until > clock.now()) return principal();
-    if (checks >= MOST_CHECKS) return { ok: false, status: 503 };
+    if (checks + standing() >= MOST_CHECKS) return { ok: false, status: 503 };
     checks += 1;
     try {
       const right = await compare(decoded.slice(colon + 1), user?.bcrypt ?? NOBODY);
-      if (!right || user === undefined || colon < 0) return DENIED;
+      if (!right || user === undefined || colon < 0) {
+        wrong = standing() + 1;
+        return DENIED;
+      }
       known(decoded.slice(colon + 1));
       known(decoded);
       if (remembered.size >= MOST_REMEMBERED) remembered.clear();

@@ -41,10 +41,18 @@ export const settingsIn = (folder: string): Settings => ({
 });
 
 /** Resolves once it is ready; null when it died before. */
-export const startBuilt = async (folder: string, fault: Fault | null = null): Promise<Built | null> => {
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(settingsIn(folder)), JSON.stringify(fault)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+export const startBuilt = async (
+  folder: string,
+  fault: Fault | null = null,
+  settings: Partial<Settings> = {},
+): Promise<Built | null> => {
+  const child = spawn(
+    process.execPath,
+    [CHILD, JSON.stringify({ ...settingsIn(folder), ...settings }), JSON.stringify(fault)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const gone = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
   const line = await Promise.race([
     new Promise<string>((resolve) => void createInterface({ input: child.stdout }).once('line', resolve)),

@@ -76,6 +76,37 @@ describe('passwords', () => {
     expect(answers.filter((answer) => !answer.ok && answer.status === 503)).toHaveLength(16);
     expect(answers.some((answer) => answer.ok)).toBe(false);
   });
+
+  it('C17 one after the other they have a fifth of the thread at most, and whoever is known is not kept waiting', async () => {
+    let now = 1_000_000;
+    const authenticate = createAuthenticator(() => withUsers, { now: () => now });
+    const ada = await basic('ada:correct horse');
+    expect(await authenticate(ada)).toMatchObject({ ok: true });
+    const statuses: number[] = [];
+    for (let guess = 0; guess < 20; guess += 1) {
+      const answer = await authenticate(await basic(`ada:guess ${guess}`));
+      statuses.push(answer.ok ? 200 : answer.status);
+      now += 100;
+    }
+    // Four at once, then one in 400 ms: the rest is told to come again.
+    expect(statuses.slice(0, 4)).toEqual([401, 401, 401, 401]);
+    expect(statuses.filter((status) => status === 401).length).toBeLessThanOrEqual(9);
+    expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(11);
+    expect(await authenticate(ada)).toMatchObject({ ok: true });
+    now += 2_000;
+    expect(await authenticate(await basic('bob:guess'))).toMatchObject({ status: 401 });
+  });
+
+  it('C17 where nobody has a password none is compared', async () => {
+    const authenticate = createAuthenticator(() => WEB, systemClock);
+    const guesses = await Promise.all(Array.from({ length: 200 }, (_, index) => basic(`ada:guess ${index}`)));
+    const before = process.cpuUsage();
+    const answers = await Promise.all(guesses.map(async (guess) => authenticate(guess)));
+    const { user } = process.cpuUsage(before);
+    expect(new Set(answers.map((answer) => (answer.ok ? 200 : answer.status)))).toEqual(new Set([401]));
+    // One comparison takes 85 ms.
+    expect(user).toBeLessThan(80_000);
+  });
 });
 
 describe('where it may listen', () => {

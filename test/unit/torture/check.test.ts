@@ -75,7 +75,7 @@ const record = async (into: string): Promise<Given> => {
     await rig.settle();
     await rig.clock.advance(61_000);
     await post(alert('c', '3', 'Odd'));
-    const [asking] = (await rig.store.activeRuns()).filter(({ state }) => state === 'awaiting_approval');
+    const asking = (await rig.store.activeRuns()).find(({ state }) => state === 'awaiting_approval');
     await rig.engine.desk.approve({ runId: asking?.id ?? '', step: null, by: 'ann', comment: '' });
     await rig.settle();
     await rig.clock.advance(61_000);

@@ -1,0 +1,168 @@
+// What somebody does who may not do anything: a captured body is sent again and again for a day, and a flood of posts
+// without a credential goes on while real alerts come in.
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hashSync } from 'bcryptjs';
+import Database from 'better-sqlite3';
+import { startBuilt, untilFound } from '../test/support/built.ts';
+import { writeFiles } from '../test/support/engine.ts';
+import { createAlertmanager } from './alertmanager.mjs';
+import { configOf, MEND, ruleOf } from './content.mjs';
+import { checked, hold, same } from './expect.mjs';
+import { openRig } from './rig.ts';
+import { bodyOf, pause } from './target.mjs';
+
+export const covers = [
+  'C3 a captured body sent ten thousand times over 24 hours, also after its alert has resolved: one run',
+  'C17 a flood of posts without a credential: real alerts are decided about in time, and nothing of it is stored',
+];
+
+const files = { 'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'), 'runbooks/shop/mend.yaml': MEND };
+const labels = (target) => ({ alertname: 'ShopDown', component: 'shop', target });
+const DAY = 86_400_000;
+
+const replays = async (times) => {
+  const alertmanager = await createAlertmanager(labels);
+  const rig = await openRig({
+    config: `${configOf({ settle: '1m' }, { shop: { targets: ['main'] } })}alertmanagers: [ { url: "${alertmanager.url}" } ]\n`,
+    files,
+  });
+  try {
+    const captured = { labels: labels('main'), startsAt: rig.clock.now() };
+    alertmanager.firing.add('main');
+    for (let time = 0; time < times; time += 1) {
+      hold('C3', 'a body was not taken', await rig.submit([captured]));
+      await rig.settle();
+      // It helped: from now on everybody but the replays says that it is over.
+      if (time === 0) {
+        alertmanager.firing.delete('main');
+        await rig.submit([{ ...captured, status: 'resolved' }]);
+      }
+      await rig.clock.advance(DAY / times);
+    }
+    same('C3', `effects of ${times} replays`, rig.targets.felt().length, 1);
+    const database = new Database(rig.database, { readonly: true });
+    const reasons = database.prepare('select reason, count(*) as times from decisions group by reason').all();
+    const runs = database.prepare('select count(*) from runs').pluck().get();
+    database.close();
+    same('C3', `runs of ${times} replays`, runs, 1);
+    hold(
+      'C3',
+      `no replay was asked about: ${JSON.stringify(reasons)}`,
+      reasons.some(({ reason }) => reason === 'unconfirmed'),
+    );
+    checked(`${times} replays`, { database: rig.database, ledger: rig.targets.felt(), atRest: true, oneClock: true });
+    return `${times} replays over 24 h: 1 run, ${reasons.map(({ reason, times: count }) => `${count} ${reason}`).join(', ')}`;
+  } finally {
+    await alertmanager.close();
+    await rig.close();
+  }
+};
+
+const TOKEN = 'correct-horse-battery-staple-0001';
+const CONNECTIONS = 32;
+
+/** Posts as fast as it can until it is told to stop; counts the answers by status. */
+const flood = (url, body) => {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+  const answers = new Map();
+  let on = true;
+  const post = (headers) =>
+    new Promise((resolve) => {
+      const sent = request(
+        `${url}/webhook/alertmanager`,
+        { method: 'POST', agent, headers: { 'content-type': 'application/json', ...headers } },
+        (response) => void response.resume().on('end', () => resolve(response.statusCode)),
+      );
+      sent.on('error', ({ code }) => resolve(code));
+      sent.end(body);
+    });
+  const WRONG = [
+    {},
+    { authorization: 'Bearer wrong-wrong-wrong-wrong-wrong' },
+    { authorization: 'Basic YW5uOndyb25n' },
+  ];
+  const lane = async (index) => {
+    while (on) {
+      const status = await post(WRONG[index % WRONG.length]);
+      answers.set(status, (answers.get(status) ?? 0) + 1);
+    }
+  };
+  const lanes = Array.from({ length: CONNECTIONS }, (_, index) => lane(index));
+  return async () => {
+    on = false;
+    await Promise.all(lanes);
+    agent.destroy();
+    return answers;
+  };
+};
+
+const SLOWEST_MS = 2_000;
+
+const strangers = async (ms) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-strangers-'));
+  const targets = Array.from({ length: 2_000 }, (_, index) => `t${index}`);
+  writeFiles(folder, {
+    'amends.yaml': `${configOf({}, { shop: { targets, allow: { actions: ['http.*'] } } })}runbook_files: []\n`,
+    'rules/shop.json': { ...ruleOf('shop-down', 'ShopDown', ''), event: { type: 'observe' } },
+  });
+  writeFileSync(join(folder, 'token'), `${TOKEN}\n`, { mode: 0o600 });
+  const web = `bearer_tokens: [ { name: am, file: token } ]\nbasic_auth_users: { ann: "${hashSync(TOKEN, 10)}" }\n`;
+  writeFileSync(join(folder, 'web.yaml'), web, { mode: 0o600 });
+  const amends = await startBuilt(folder, null, { webConfigFile: join(folder, 'web.yaml') });
+  const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
+  const count = (text) => database.prepare(text).pluck().get();
+  const size = () => ['', '-wal'].reduce((sum, end) => sum + statSync(join(folder, `data/amends.db${end}`)).size, 0);
+  try {
+    const stop = flood(amends.url, bodyOf([{ labels: labels('t0') }]));
+    const before = [size(), count('select count(*) from deliveries')];
+    await pause(ms / 2);
+    same('C17', 'bytes and deliveries of a flood', [size(), count('select count(*) from deliveries')], before);
+    const sent = [];
+    for (const end = performance.now() + ms / 2; performance.now() < end;) {
+      sent.push(Date.now());
+      const answer = await fetch(`${amends.url}/webhook/alertmanager`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}`, connection: 'close' },
+        body: bodyOf([{ labels: labels(targets[sent.length % targets.length]) }]),
+      });
+      hold('C17', `a real alert was answered ${answer.status}`, answer.status === 202);
+      await answer.text();
+      await pause(50);
+    }
+    await untilFound(
+      'a decision about every real alert',
+      60_000,
+      async () => count('select count(*) from decisions') >= sent.length,
+    );
+    const answers = await stop();
+    const flooded = [...answers.values()].reduce((sum, each) => sum + each, 0);
+    // Passwords are dear to compare: of many wrong ones at once some are told to come again.
+    const refused = [...answers.keys()].filter((status) => status !== 401 && status !== 503);
+    same('C17', 'other answers to the flood', refused, []);
+    same('C17', 'deliveries', count('select count(*) from deliveries'), sent.length);
+    const decided = database
+      .prepare('select decisions.at from decisions join alerts on alerts.id = decisions.alert_id order by alerts.seq')
+      .pluck()
+      .all();
+    const waits = decided.map((at, index) => at - sent[index]).toSorted((left, right) => left - right);
+    const p99 = waits[Math.floor(waits.length * 0.99)];
+    // On a machine that is busy with other things it takes as much longer as they take away.
+    const most = Math.round(SLOWEST_MS * Math.max(1, loadavg()[0] / availableParallelism()));
+    hold('C17', `p99 from its post to its decision ${p99} ms, ${most} are allowed`, p99 < most);
+    checked('a flood', { database: join(folder, 'data/amends.db'), ledger: [], atRest: true });
+    return `${flooded} posts without a credential in ${ms / 1_000} s, ${answers.get(401)} of them 401, the rest 503, none stored; ${sent.length} real alerts, p99 to their decision ${p99} ms`;
+  } finally {
+    database.close();
+    await amends.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+export default async ({ quick, say }) => {
+  say(await replays(quick ? 1_500 : 10_000));
+  say(await strangers(quick ? 8_000 : 60_000));
+  return '2 cases';
+};
