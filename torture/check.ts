@@ -284,7 +284,8 @@ const rebuilt = ({ audit, runs, plans }: Known, say: Say): void => {
 };
 
 /** I9: what a human has to know was paged. */
-const told = ({ runs, escalations }: Known, { atRest }: Checked, say: Say): void => {
+const told = ({ runs, escalations, untold }: Known, { atRest }: Checked, say: Say): void => {
+  for (const id of untold) say('I9', `nothing automatic is left in the episode ${id} and nobody was told`);
   if (atRest !== true) return;
   for (const run of runs)
     if (run.outcome === 'stuck' && !escalations.has(run.id))

@@ -1,7 +1,7 @@
 // amends is killed with SIGKILL at random moments and at random calls under a stream of alerts, started again, and killed
 // again: most of the time the store and the engine alone, which start quickly, now and then the whole of it as it is built.
 // The truth is what the targets felt and what was acknowledged.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { configOf, ruleOf } from './content.mjs';
 import { checked, checkedHeld } from './expect.mjs';
 import { startLean } from './lean.mjs';
 import { pack } from './pack.mjs';
-import { descriptorsOf, processesOf } from './resources.ts';
+import { heldBy } from './resources.ts';
 import { readLedger } from './ledger.ts';
 import { bodyOf, createTarget, pause } from './target.mjs';
 
@@ -110,15 +110,7 @@ const builtFleet = {
             ? amends.call(`/api/v1/inbox/${id}/close`, act)
             : amends.call(`/api/v1/runs/${runId}/${name}`, act),
     };
-    // The helper for commands, with its socket, is kept for a while once it was needed.
-    const isHelper = (pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('spawner-child');
-    const held = async () => ({
-      processes: processesOf(amends.pid).filter((pid) => !isHelper(pid)),
-      descriptors: descriptorsOf(amends.pid) - processesOf(amends.pid).filter(isHelper).length,
-      timers: 0,
-      files: readdirSync(join(folder, 'data')),
-      memory: null,
-    });
+    const held = async () => heldBy(amends.pid, join(folder, 'data'));
     return { gone: amends.gone, kill: amends.kill, offices: [office], held };
   },
   close: async () => undefined,

@@ -80,6 +80,8 @@ export type Known = {
   readonly alerts: readonly Alert[];
   readonly deliveries: ReadonlyMap<string, Buffer>;
   readonly escalations: ReadonlySet<string>;
+  /** Episodes in which nothing automatic is left, though no human said so, and that no human was told of. */
+  readonly untold: readonly string[];
 };
 
 /** The rows that have left the table for archives, as their files have them. */
@@ -135,6 +137,11 @@ export const readRecord = (file: string): Known => {
              (select 1 from outbox where outbox.run_id = inbox.run_id and outbox.topic = 'escalation')`,
         ).map(({ run_id: id }) => id),
       ),
+      untold: all<{ id: string }>(
+        `select id from episodes where exhausted = 1
+           and not exists (select 1 from runs where episode_id = episodes.id and cause in ('denied', 'cancelled'))
+           and not exists (select 1 from inbox where kind = 'escalation' and episode_id = episodes.id)`,
+      ).map(({ id }) => id),
     };
   } finally {
     database.close();

@@ -38,9 +38,9 @@ const parents = (): ReadonlyMap<string, string> =>
 const below = (pid: string, of: ReadonlyMap<string, string>): readonly string[] =>
   [...of].flatMap(([child, parent]) => (parent === pid ? [child, ...below(child, of)] : []));
 
-export const processesOf = (pid: number): readonly string[] => below(String(pid), parents());
+const processesOf = (pid: number): readonly string[] => below(String(pid), parents());
 
-export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 const names = (folder: string): readonly string[] => {
   try {
@@ -121,6 +121,25 @@ export const resources = (held = 0, withMemory = false): Resources => ({
   files: temporary(),
   memory: withMemory ? used() : null,
 });
+
+/** The helper for commands is kept for a while once it was needed, and a socket to it. */
+const isHelper = (pid: string): boolean => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('spawner-child');
+  } catch {
+    return false;
+  }
+};
+
+/** Room for what cannot be written otherwise: it is taken a minute after the start, and kept. */
+const RESERVED = 'emergency.ndjson';
+
+/** Of another process, as far as can be seen from outside, with the files of its record. */
+export const heldBy = (pid: number, folder: string): Resources => {
+  const [helpers, processes] = [processesOf(pid).filter(isHelper), processesOf(pid).filter((one) => !isHelper(one))];
+  const files = readdirSync(folder).filter((name) => name !== RESERVED);
+  return { processes, descriptors: descriptorsOf(pid) - helpers.length, timers: 0, files, memory: null };
+};
 
 /** Of 10 %, as it is allowed; what is measured itself takes some. */
 const MORE = 1.1;

@@ -6,8 +6,9 @@ import Database from 'better-sqlite3';
 import { startBuilt, untilFound } from '../test/support/built.ts';
 import { writeFiles } from '../test/support/engine.ts';
 import { configOf, MEND, ruleOf } from './content.mjs';
-import { checked, hold, same } from './expect.mjs';
+import { checked, givenBack, hold, same } from './expect.mjs';
 import { readLedger } from './ledger.ts';
+import { heldBy } from './resources.ts';
 import { openRig } from './rig.ts';
 import { bodyOf, createTarget } from './target.mjs';
 
@@ -32,6 +33,8 @@ const served = async (targets, recovery, work) => {
       'runbooks/shop/mend.yaml': HTTP_MEND,
     });
     amends = await startBuilt(folder);
+    const held = () => heldBy(amends.pid, join(folder, 'data'));
+    const before = held();
     const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
     const count = (text) => database.prepare(text).pluck().get();
     try {
@@ -44,8 +47,10 @@ const served = async (targets, recovery, work) => {
             const done = count(`select count(*) from decisions where origin = 'delivery'`) >= alerts;
             return done && count(`select count(*) from runs where state <> 'done'`) === 0;
           }),
-        check: (label) =>
-          checked(label, { database: join(folder, 'data/amends.db'), ledger: readLedger(ledger), atRest: true }),
+        async check(label) {
+          checked(label, { database: join(folder, 'data/amends.db'), ledger: readLedger(ledger), atRest: true });
+          await givenBack(label, before, held);
+        },
         ledger: () => readLedger(ledger),
       });
     } finally {
@@ -88,7 +93,7 @@ const storm = (posts, most) => {
     hold('F39', `${runs} runs`, runs <= 1);
     hold('F39', `${ledger().length} effects`, ledger().length <= 1);
     same('F39', 'pages', all(`select topic from outbox where topic <> 'approval'`), [{ topic: 'storm' }]);
-    check(`${posts} posts of ${share}`);
+    await check(`${posts} posts of ${share}`);
     return `${most} targets in ${posts} posts: 202 in ${acked} ms, all decided in ${decided} ms, ${runs} runs, 1 page`;
   });
 };
@@ -106,7 +111,7 @@ const copies = () =>
       { reason: 'admitted', times: 1 },
       { reason: 'duplicate', times: 999 },
     ]);
-    check('1,000 copies');
+    await check('1,000 copies');
     return '1,000 copies: 1 run, 1 admitted, 999 duplicate';
   });
 

@@ -251,6 +251,11 @@ describe('what the checker is given', () => {
     ['I9', 'a stuck run without a page', [`delete from outbox where topic = 'escalation'`]],
     [
       'I9',
+      'an episode that is given up and nobody was told of',
+      [`update episodes set exhausted = 1 where target = 'a'`],
+    ],
+    [
+      'I9',
       'an alert that is lost',
       [`delete from alerts where id in (select alert_id from decisions where target = 'b')`],
     ],
