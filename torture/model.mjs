@@ -299,7 +299,7 @@ const QUICK_MS = 50_000;
 const LONGEST_MS = 2 ** 31 - 1;
 
 export default async ({ quick, seed, ms }) => {
-  const sum = { runs: 0, commands: 0, decisions: 0, effects: 0, reasons: new Set() };
+  const sum = { runs: 0, commands: 0, decisions: 0, effects: 0, second: 0, ineffective: 0, reasons: new Set() };
   const live = async (list) => {
     const alertmanager = await createAlertmanager(labels);
     const rig = await openRig({ config: config(alertmanager.url), files });
@@ -328,6 +328,8 @@ export default async ({ quick, seed, ms }) => {
       sum.commands += real.commands;
       sum.decisions += model.decisions.length;
       sum.effects += model.effects.length;
+      sum.second += model.runs.filter(({ rung }) => rung > 0).length;
+      sum.ineffective += model.runs.filter(({ cause }) => cause === 'ineffective').length;
       for (const [, , reason] of model.decisions) sum.reasons.add(reason);
     }
   };
@@ -345,5 +347,5 @@ export default async ({ quick, seed, ms }) => {
     markInterruptAsFailure: false,
   });
   await Promise.all(underWay);
-  return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects; reasons seen: ${[...sum.reasons].toSorted((left, right) => left.localeCompare(right)).join(' ')}`;
+  return `${sum.runs} runs of ${sum.commands} commands agree: ${sum.decisions} decisions, ${sum.effects} effects, ${sum.second} runs of a second rung, ${sum.ineffective} ineffective; reasons seen: ${[...sum.reasons].toSorted((left, right) => left.localeCompare(right)).join(' ')}`;
 };

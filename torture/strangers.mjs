@@ -166,7 +166,7 @@ const strangers = async (ms) => {
 };
 
 export default async ({ quick, say }) => {
-  say(await replays(quick ? 1_500 : 10_000));
+  say(await replays(quick ? 600 : 10_000));
   say(await strangers(quick ? 8_000 : 60_000));
   return '2 cases';
 };
