@@ -11,6 +11,8 @@ export type Resources = {
   /** What it has started, by pid, and what those have. */
   readonly processes: readonly string[];
   readonly descriptors: number;
+  /** What they lead to, for whoever has to find out whose they are. */
+  readonly open?: readonly string[];
   /** Those that keep the process alive, and those that wait on a clock of the case's own. */
   readonly timers: number;
   /** Of amends, in the folders for temporary files, by path. */
@@ -40,7 +42,15 @@ const below = (pid: string, of: ReadonlyMap<string, string>): readonly string[] 
 
 const processesOf = (pid: number): readonly string[] => below(String(pid), parents());
 
-const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+const openBy = (pid: number): readonly string[] =>
+  names(`/proc/${pid}/fd`).map((descriptor) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
+    } catch {
+      // The one by which the folder itself is read.
+      return 'gone';
+    }
+  });
 
 const names = (folder: string): readonly string[] => {
   try {
@@ -48,6 +58,11 @@ const names = (folder: string): readonly string[] => {
   } catch {
     return [];
   }
+};
+
+const descriptorsOf = (pid: number): { descriptors: number; open: readonly string[] } => {
+  const open = openBy(pid);
+  return { descriptors: open.length, open };
 };
 
 /** Files in memory that another process has open are its own: another amends may be at work on this machine. */
@@ -116,7 +131,7 @@ export const countedClock = <Real extends Clock>(clock: Real): Real & { waiting(
 /** Of this process. `held` are timers on a clock of the case's own. A collection takes a tenth of a second. */
 export const resources = (held = 0, withMemory = false): Resources => ({
   processes: processesOf(process.pid),
-  descriptors: descriptorsOf(process.pid),
+  ...descriptorsOf(process.pid),
   timers: process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length + held,
   files: temporary(),
   memory: withMemory ? used() : null,
@@ -138,7 +153,8 @@ const RESERVED = 'emergency.ndjson';
 export const heldBy = (pid: number, folder: string): Resources => {
   const [helpers, processes] = [processesOf(pid).filter(isHelper), processesOf(pid).filter((one) => !isHelper(one))];
   const files = readdirSync(folder).filter((name) => name !== RESERVED);
-  return { processes, descriptors: descriptorsOf(pid) - helpers.length, timers: 0, files, memory: null };
+  const { descriptors, open } = descriptorsOf(pid);
+  return { processes, descriptors: descriptors - helpers.length, open, timers: 0, files, memory: null };
 };
 
 /** Of 10 %, as it is allowed; what is measured itself takes some. */
@@ -154,10 +170,16 @@ export const notGivenBack = (before: Resources, after: Resources): readonly stri
   if (processes.length > 0) found.push(`${processes.length} processes are left: ${processes.join(', ')}`);
   if (files.length > 0) found.push(`${files.length} temporary files are left: ${files.slice(0, 5).join(', ')}`);
   for (const what of ['descriptors', 'timers'] as const)
-    if (after[what] > before[what]) found.push(`${after[what]} ${what}, ${before[what]} before`);
+    if (after[what] > before[what])
+      found.push(`${after[what]} ${what}, ${before[what]} before${what === 'timers' ? '' : namesOf(before, after)}`);
   if (before.memory !== null && after.memory !== null && after.memory > before.memory * MORE + SLACK_BYTES)
     found.push(`${mib(after.memory)} MiB of memory, ${mib(before.memory)} MiB before`);
   return found;
+};
+
+const namesOf = ({ open: old = [] }: Resources, { open: now = [] }: Resources): string => {
+  const fresh = now.filter((one) => !old.includes(one));
+  return fresh.length === 0 ? '' : `; new are ${fresh.slice(0, 5).join(', ')}`;
 };
 
 const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;
