@@ -430,7 +430,7 @@ describe('what a process held', () => {
     // More than whoever runs the tests may close meanwhile.
     const opened = Array.from({ length: 50 }, () => openSync(sharedName, 'r'));
     const timers = Array.from({ length: 50 }, () => clock.after(60_000, () => undefined));
-    const held = Buffer.alloc(32 * 1_048_576, 1);
+    const held = Buffer.alloc(128 * 1_048_576, 1);
     try {
       const found = checkHeld({ before: start, after: resources(clock.waiting(), true) }).map(({ what }) => what);
       expect(found).toEqual([
