@@ -4,6 +4,11 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
+import { formatProblem } from '../../src/base/failure.ts';
+import type { Result } from '../../src/base/failure.ts';
+import { loadCatalog } from '../../src/catalog.ts';
+import { loadConfig } from '../../src/config.ts';
+import { actions, facts, winnerAmong } from '../support/content.ts';
 import { binaryOf, itWith } from '../support/requires.ts';
 import { root } from '../support/servers.ts';
 
@@ -24,6 +29,39 @@ describe.each(files)('alerts/%s', (name) => {
 
   itWith('promtool')('D1 each alert fires for its own reason and is quiet for the others', () => {
     expect(promtool('test', 'rules', join('alerts/tests', name.replace('.yaml', '.test.yaml')))).toContain('SUCCESS');
+  });
+});
+
+type Alert = { readonly alert?: string; readonly labels?: Readonly<Record<string, string>> };
+const value = <T>(result: Result<T>): T => {
+  if (!result.ok) throw new Error(result.problems.map(formatProblem).join('\n'));
+  return result.value;
+};
+
+describe('R2 O10 rules and alerts', () => {
+  it('R2 O10 each shipped rule wins an alert that is shipped with it, or says why it is asked for by hand only; each alert to be remediated has a rule', async () => {
+    const config = value(await loadConfig(join(root, 'amends.yaml')));
+    const { rules } = value(await loadCatalog({ config, actions: await actions(), facts: await facts() }));
+    const raised = new Map<string, string[]>();
+    const unheard: string[] = [];
+    for (const name of files) {
+      const { groups } = parse(readFileSync(join(folder, name), 'utf8')) as {
+        groups: ReadonlyArray<{ rules: readonly Alert[] }>;
+      };
+      for (const { alert, labels } of groups.flatMap((group) => group.rules)) {
+        if (alert === undefined || labels?.['remediation'] !== 'amends') continue;
+        const winner = await winnerAmong(rules, 'any', { alertname: alert, ...labels });
+        if (winner === null) unheard.push(alert);
+        else raised.set(winner, [...(raised.get(winner) ?? []), alert]);
+      }
+    }
+    expect(unheard).toEqual([]);
+    const byHand = rules.rules.filter(({ description }) => description.includes('asked for by hand only'));
+    expect(byHand.map(({ name }) => name)).toEqual(['application-planned-rollback']);
+    const without = rules.rules.filter((rule) => !raised.has(rule.name) && !byHand.includes(rule));
+    expect(without.map(({ name }) => name)).toEqual([]);
+    // What is asked for by hand only has no alert that raises it behind anybody's back.
+    expect(byHand.filter(({ name }) => raised.has(name))).toEqual([]);
   });
 });
 

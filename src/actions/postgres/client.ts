@@ -36,10 +36,11 @@ export type Endpoint = {
 const SHAPE =
   /^postgres(?:ql)?:\/\/([^:@/?#\s]{1,63})@([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::(\d{1,5}))?\/([^/?#\s]{1,63})$/;
 
-/** Throws `permanent` for an address that is not plain or not declared in allow.hosts. */
-export const endpointOf = async (input: PostgresInput, context: ActionContext): Promise<Endpoint> => {
-  context.signal.throwIfAborted();
-  const [, user, host, port = '5432', database] = SHAPE.exec(input.url) ?? [];
+type Address = { readonly user: string; readonly host: string; readonly port: string; readonly database: string };
+
+/** Throws `permanent` for an address that is not plain. */
+const addressOf = (url: string): Address => {
+  const [, user, host, port = '5432', database] = SHAPE.exec(url) ?? [];
   if (user === undefined || host === undefined || database === undefined) {
     // Not shown: it may hold a password.
     throw new ActionError(
@@ -50,6 +51,16 @@ export const endpointOf = async (input: PostgresInput, context: ActionContext): 
   for (const name of [user, database])
     if (!identifier.safeParse(name).success)
       throw new ActionError('permanent', `${JSON.stringify(name)} is not a plain name of a role or database`);
+  return { user, host, port, database };
+};
+
+/** The name of the database in an address, without asking anybody. */
+export const databaseOf = (url: string): string => addressOf(url).database;
+
+/** Throws `permanent` for an address that is not plain or not declared in allow.hosts. */
+export const endpointOf = async (input: PostgresInput, context: ActionContext): Promise<Endpoint> => {
+  context.signal.throwIfAborted();
+  const { user, host, port, database } = addressOf(input.url);
   const { address } = await resolveAllowed(new URL(`http://${host}:${port}`), context.allow);
   const password =
     input.password_file === undefined ? null : (await context.secret(input.password_file)).replace(/\r?\n$/, '');

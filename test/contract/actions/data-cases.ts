@@ -143,6 +143,29 @@ export const dataCases = (
         long: async () => ({ ...(await mute()), backups: dumps }),
       },
       'postgres.check': { good: shop, long: mute },
+      'postgres.check-backup': {
+        async good() {
+          const url = (await postgres()).url('shop');
+          await perform(backupPostgres, { url, backups: dumps }, context());
+          return { url, backups: dumps };
+        },
+      },
+      'postgres.check-data': {
+        good: async () => ({ ...(await shop()), tables: { orders: 10 } }),
+        long: async () => ({ ...(await mute()), tables: { orders: 10 } }),
+      },
+      'postgres.check-schema': {
+        async good() {
+          await (
+            await postgres()
+          ).run(
+            'shop',
+            'CREATE TABLE IF NOT EXISTS schema_migrations (version bigint); TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (3); GRANT SELECT ON schema_migrations TO shop',
+          );
+          return { ...(await shop()), expected: '3' };
+        },
+        long: async () => ({ ...(await mute()), expected: '3' }),
+      },
       'postgres.reindex': { good: async () => ({ ...(await shop()), tables: ['orders'] }) },
       'postgres.restore': {
         // A database that is not there needs no backup of its present state.
@@ -157,6 +180,7 @@ export const dataCases = (
       },
       'postgres.slow-queries': { good: shop, long: mute },
       'postgres.terminate-backends': { good: blocking },
+      'sqlite.check-schema': { good: () => ({ path: database().path, expected: '0' }) },
       'sqlite.discard-backup': {
         async good() {
           const { path, backups } = database();
