@@ -19,7 +19,7 @@ export const prepare = async ({ folder }) => {
   return {
     component: {
       inventory: { static: [{ target: 'main', connect: { url: server.url, collection: COLLECTION } }] },
-      allow: { actions: ['chroma.*', 'degrade.*', 'inbox.*'] },
+      allow: { actions: ['chroma.*', 'degrade.*', 'inbox.*', 'triage.*'] },
     },
     allow: { hosts: [server.host], paths: [folder] },
     degradedModes: {

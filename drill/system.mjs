@@ -23,7 +23,7 @@ export const prepare = async ({ folder, root }) => {
     ruleFiles: [ruleFile],
     component: {
       inventory: { static: [{ target: 'main', connect: { path: disk.path, roots: [cache] } }] },
-      allow: { actions: ['files.*', 'inbox.*'] },
+      allow: { actions: ['files.*', 'inbox.*', 'triage.*'] },
     },
     allow: { paths: [disk.path] },
     faults: [

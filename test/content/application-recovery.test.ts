@@ -138,6 +138,10 @@ describe('a bad release', () => {
     expect(run).toMatchObject({ outcome: 'resolved', cause: 'verified' });
     expect(performance.now() - start).toBeLessThan(300_000);
     expect(path).toEqual([
+      'before/triage_health skipped',
+      'before/triage_record succeeded',
+      'before/triage_holders skipped',
+      'before/triage_snapshot skipped',
       'before/running succeeded',
       'before/metrics failed',
       'before/backup skipped',
@@ -235,6 +239,7 @@ describe('a migration that does harm', () => {
     const { run, outputs } = await sayYes(amends);
     expect(run).toMatchObject({ outcome: 'resolved', cause: 'verified' });
     expect(outputs('before/version_before')).toMatchObject({ stdout: '2\n' });
+    expect(outputs('before/triage_record')).toMatchObject({ recent_events: expect.any(Array) });
     expect(outputs('steps/downgrade')).toMatchObject({ stdout: 'downgraded 2 -> 1\n' });
     expect(schema()).toEqual([1, { n: 200 }]);
     const [backup = ''] = readdirSync(join(folder, 'backups'));

@@ -39,7 +39,7 @@ components:
             snapshots: "${folder}/snapshots"
             stop: ["${control}", stop]
             start: ["${control}", start]
-    allow: { actions: ["chroma.*", "command.run", "degrade.*", "inbox.*"] }
+    allow: { actions: ["chroma.*", "command.run", "degrade.*", "inbox.*", "triage.*"] }
 allow: { paths: ["${folder}"], hosts: ["${chroma.host}"], commands: ["${control}"] }
 degraded_modes: { chromadb_unavailable: { available: [conversation], unavailable: [search], impact: "no search" } }
 `;

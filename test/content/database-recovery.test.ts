@@ -38,7 +38,7 @@ components:
     kind: database
     inventory:
       static: [ { target: orders, connect: { path: "${path}", backups: "${backups}", holders: [lock-holder], schema_file: "${at}/schema.sql" } } ]
-    allow: { actions: ["sqlite.*", "locks.*", "inbox.*"] }
+    allow: { actions: ["sqlite.*", "locks.*", "inbox.*", "triage.*"] }
 allow: { paths: ["${at}"] }
 degraded_modes: { database_unavailable: { available: [reading], unavailable: [ordering], impact: "no orders" } }
 `;

@@ -59,7 +59,7 @@ components:
             provider_key_file: "${folder}/key"
             chat_url: "${provider.url}/v1/chat/completions"
             model: claude-direct
-    allow: { actions: ["http.*", "tasks.*", "model.*", "inbox.*"] }
+    allow: { actions: ["http.*", "tasks.*", "model.*", "inbox.*", "triage.*"] }
 allow: { hosts: ["${service.host}", "${provider.host}"] }
 `,
       files: { 'rules/llm-retry-storm.json': shorter },
@@ -99,6 +99,9 @@ allow: { hosts: ["${service.host}", "${provider.host}"] }
     const { run, outputs } = await storyOf(amends);
     expect(run).toMatchObject({ outcome: 'unresolved', cause: 'not_verified' });
     expect(outputs('before/provider')).toMatchObject({ status: 503 });
+    expect(outputs('before/triage_record')).toMatchObject({
+      recent_events: expect.arrayContaining([expect.objectContaining({ state: 'firing' })]),
+    });
     expect([count('running'), count('paused')]).toEqual([0, 8]);
     expect(await openInbox(amends)).toContainEqual(
       expect.objectContaining({ kind: 'note', title: 'The provider of main is still out: 8 tasks stay paused' }),
@@ -166,7 +169,7 @@ components:
             private_key_file: "${sshd.keyFile}"
             host_key: "${hostKey ?? sshd.fingerprint}"
             path: ${cache}
-${commands}    allow: { actions: ["ssh.*"] }
+${commands}    allow: { actions: ["ssh.*", "triage.*"] }
 allow: { hosts: ["127.0.0.1:${sshd.port}"] }
 `,
       files: { 'rules/remote-disk-full.json': lenient },

@@ -55,12 +55,12 @@ components:
             start: ["${script}", start]
             migration_current: ["${script}", current]
             migration_down: ["${script}", down]
-    allow: { actions: ["postgres.*", "http.*", "command.run", "inbox.*"] }
+    allow: { actions: ["postgres.*", "http.*", "command.run", "inbox.*", "triage.*"] }
   shop-db:
     kind: database
     inventory:
       static: [ { target: orders, connect: { path: "${files.path}", backups: "${files.backups}", holders: [none], schema_file: "${folder}/none.sql", migration_down: ["${script}", sqlite-down] } } ]
-    allow: { actions: ["sqlite.*", "inbox.*"] }
+    allow: { actions: ["sqlite.*", "inbox.*", "locks.*", "triage.*"] }
 allow: { paths: ["${folder}"], hosts: ["127.0.0.1"], commands: ["${pgDump}", "${pgRestore}", "${script}"] }
 degraded_modes:
   postgres_unavailable: { available: [], unavailable: [all], impact: "none" }
@@ -168,6 +168,7 @@ describe('a migration of a SQLite database', () => {
       const { run, outputs, error } = await newest(true);
       expect([error('before/look'), error('steps/backup'), error('steps/downgrade')]).toEqual([NONE, NONE, NONE]);
       expect(run).toMatchObject({ strategy: 'migrate-down', outcome: 'resolved' });
+      expect(outputs('before/triage_snapshot')).toMatchObject({ checked: true });
       expect(outputs('steps/backup')['path']).toMatch(/orders-\d{8}T\d{9}Z\.db$/);
       expect(outputs('steps/downgrade')).toMatchObject({
         exit_code: 0,

@@ -49,7 +49,7 @@ const configFor = ({ url, host, expect: expected, socket = '/nowhere/podman.sock
             },
           ],
         },
-        allow: { actions: ['redis.*', 'container.*'] },
+        allow: { actions: ['redis.*', 'container.*', 'triage.*'] },
       },
     },
     allow: { hosts: [host], paths: ['DUMPS'], containers: ['cache'] },

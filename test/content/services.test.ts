@@ -97,6 +97,7 @@ const expected: ReadonlyArray<
     'application-planned-rollback',
     ['application/staged-rollback approve'],
   ],
+  ['llm', 'LLMTimeout', 'llm_timeout', 'llm-retry-storm', ['llm/pause-and-resume auto']],
   ['llm', 'LLMRetryStorm', 'llm_timeout', 'llm-retry-storm', ['llm/pause-and-resume auto']],
   ['remote-host', 'RemoteDiskFull', 'remote_disk_full', 'remote-disk-full', ['remote-host/disk-cleanup approve']],
 ];

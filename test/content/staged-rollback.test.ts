@@ -81,7 +81,7 @@ components:
             prometheus_url: "${prometheus.url}"
             watch: { query: 'max(http_error_share{stage="staging"})', below: 0.05 }
             validation: { commands: [], endpoints: [ { url: "${shop.url}/health" } ] }
-    allow: { actions: ["git.*", "command.*", "validation.*", "prometheus.*", "http.*", "inbox.*"] }
+    allow: { actions: ["git.*", "command.*", "validation.*", "prometheus.*", "http.*", "inbox.*", "triage.*"] }
 allow:
   hosts: ["${shop.host}", "${new URL(prometheus.url).host}"]
   paths: ["${folder}"]

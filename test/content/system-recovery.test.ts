@@ -66,6 +66,7 @@ const begin = async (
             'wait.*',
             'command.*',
             'inbox.*',
+            'triage.*',
           ],
         },
       },
@@ -296,7 +297,9 @@ describe('writers that lock each other out', () => {
     await begin(connect, [`127.0.0.1:${backend.port()}`]);
     await fire('SqliteLockContention');
     const { outputs } = await expectResolved('lock_contention');
-    expect(outputs('before/holders')).toMatchObject({ blocking_count: 1 });
+    expect(outputs('before/triage_holders')).toMatchObject({ blocking_count: 1 });
+    expect(outputs('before/triage_health')).toMatchObject({ status: expect.any(Number) });
+    expect(outputs('before/triage_record')).toMatchObject({ recent_events: expect.any(Array), open_inbox: [] });
     expect(outputs('steps/stop_writers')).toMatchObject({ changed: true, active: false });
     expect(outputs('steps/restart')).toMatchObject({ main_pid_before: before });
     expect(outputs('steps/write')).toMatchObject({ status: 200 });
@@ -361,6 +364,7 @@ describe('a path that a service may not use', () => {
     await begin(connect);
     await fire('FilePermissionErrors');
     const { outputs } = await expectResolved('file_permissions');
+    expect(outputs('before/triage_record')).toMatchObject({ recent_events: expect.any(Array) });
     expect(outputs('before/look')).toMatchObject({ accessible: false, owner: 'root', mode: '0700', blocked_at: path });
     expect(outputs('steps/mend')).toMatchObject({ changed: true, owner: 'nobody', mode: '0750', owner_before: '0' });
     expect(writesAsNobody(path)).toBe(true);

@@ -1,9 +1,17 @@
 // The shipped triage at work: what anybody looks at first stays on the run, whatever becomes of the recovery.
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '../../src/base/json.ts';
+import { formatProblem } from '../../src/base/failure.ts';
+import type { Result } from '../../src/base/failure.ts';
+import { loadCatalog } from '../../src/catalog.ts';
+import { loadConfig } from '../../src/config.ts';
+import { actions, facts } from '../support/content.ts';
 import { startEngine } from '../support/engine.ts';
 import type { EngineUnderTest } from '../support/engine.ts';
 import { startHttpDouble } from '../support/http-double.ts';
@@ -39,6 +47,7 @@ guide: Look at the shop.
 
 let folder: string;
 let server: HttpDouble;
+let page: Server | null = null;
 let amends: EngineUnderTest;
 let files: ReturnType<typeof makeDatabase>;
 beforeEach(async () => {
@@ -51,10 +60,13 @@ beforeEach(async () => {
 afterEach(async () => {
   await amends.close();
   await server.close();
+  page?.closeAllConnections();
+  page?.close();
+  page = null;
   rmSync(folder, { recursive: true, force: true });
 });
 
-const begin = async (connect: object): Promise<void> => {
+const begin = async (connect: object, hosts: readonly string[] = []): Promise<void> => {
   amends = await startEngine({
     config: JSON.stringify({
       version: 1,
@@ -68,7 +80,7 @@ const begin = async (connect: object): Promise<void> => {
         },
       },
       degraded_modes: { shop_closed: {} },
-      allow: { hosts: [server.host], paths: [folder] },
+      allow: { hosts: [server.host, ...hosts], paths: [folder] },
     }),
     files: {
       'rules/shop.json': RULE,
@@ -142,6 +154,38 @@ describe('P1 triage', () => {
     expect(JSON.stringify(escalation?.body)).toContain('triage_record');
   });
 
+  it('P1 P6 a shipped runbook keeps it as well: bounded, and without the secrets that the service shows', async () => {
+    page = createServer((_request, response) =>
+      response.writeHead(503).end(`the key ${SECRET} is refused ${'y'.repeat(200_000)} ${SECRET}`),
+    );
+    const listening = page;
+    await new Promise<void>((resolve) => void listening.listen(0, '127.0.0.1', resolve));
+    const host = `127.0.0.1:${(listening.address() as AddressInfo).port}`;
+    await begin({ health_url: `http://${host}/` }, [host]);
+    // The first run uses the secret, so it is known as one.
+    await fire();
+    await amends.reload({
+      'rules/shop.json': { ...RULE, event: { type: 'remediate', params: { runbook: 'shop/validate', mode: 'auto' } } },
+      // As shipped, for a component of another kind.
+      'runbooks/shop/validate.yaml': readFileSync(join(root, 'runbooks/application/validate.yaml'), 'utf8'),
+    });
+    amends.clock.advance(61_000);
+    await amends.settle();
+    await amends.settle();
+    const found = await evidence();
+    expect([...found.keys()].slice(0, 4)).toEqual([
+      'before/triage_health',
+      'before/triage_record',
+      'before/triage_holders',
+      'before/triage_snapshot',
+    ]);
+    expect(found.get('before/triage_health')).toMatchObject({ status: 503 });
+    expect(JSON.stringify(found.get('before/triage_health'))).toContain('the key [redacted] is refused');
+    expect(found.get('before/triage_record')).toMatchObject({ recent_events: expect.any(Array), open_inbox: [] });
+    for (const [, outputs] of found) expect(JSON.stringify(outputs).length).toBeLessThan(65_536);
+    expect(JSON.stringify([...found])).not.toContain(SECRET);
+  });
+
   it('P1 where connect says that there is no database and no health page, triage looks at the record alone and holds nothing up', async () => {
     await begin({});
     await fire();
@@ -150,5 +194,40 @@ describe('P1 triage', () => {
     expect(found.get('before/triage_snapshot')).toBe('skipped');
     expect(found.get('before/triage_record')).toMatchObject({ earlier_runs: [], last_log: [] });
     expect(server.seen.map(({ url }) => url)).toContain('/mend');
+  });
+});
+
+const value = <T>(result: Result<T>): T => {
+  if (!result.ok) throw new Error(result.problems.map(formatProblem).join('\n'));
+  return result.value;
+};
+
+/** What needs no triage before it, with the reason. */
+const WITHOUT: Readonly<Record<string, string>> = {
+  'database/restore-backup': 'looks at the file, its holders and its backups itself, and the application waits for it',
+  'faiss/lock_recovery': 'its first two steps are its triage; a backup beside a held lock would only wait',
+};
+
+describe('P1 shipped runbooks', () => {
+  it('P1 those for the procedures P2 to P6, and all that destroy something, begin with triage', async () => {
+    const config = value(await loadConfig(join(root, 'amends.yaml')));
+    const { runbooks } = value(await loadCatalog({ config, actions: await actions(), facts: await facts() }));
+    const begins = new Set(
+      [...runbooks.values()].flatMap((one) => (one.before[0]?.id === 'triage_health' ? one.name : [])),
+    );
+    const procedures = [
+      'llm/pause-and-resume',
+      'system/lock_contention',
+      'system/planned_rollback',
+      'system/file_permissions',
+      'application/rollback-with-backup',
+      'database/migrate-down',
+      'postgres/migration_rollback',
+      'application/validate',
+    ];
+    expect(procedures.filter((name) => !begins.has(name))).toEqual([]);
+    const destructive = [...runbooks.values()].filter(({ effect }) => effect === 'destroy').map(({ name }) => name);
+    expect(destructive.length).toBeGreaterThan(4);
+    expect(destructive.filter((name) => !begins.has(name) && WITHOUT[name] === undefined)).toEqual([]);
   });
 });

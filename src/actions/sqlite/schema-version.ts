@@ -21,8 +21,7 @@ export const schemaVersion = ({ path, table, column, dirty, busyMs }: VersionInp
   let file: SqliteFile | null = null;
   try {
     file = openForReading(path, busyMs);
-    if (table === null)
-      return { versions: [String(file.pragma('user_version', { simple: true }))], dirty: false };
+    if (table === null) return { versions: [String(file.pragma('user_version', { simple: true }))], dirty: false };
     const rows = file
       .prepare(
         `SELECT CAST("${column}" AS TEXT) AS version, ${dirty === null ? '0' : `"${dirty}"`} AS dirty FROM "${table}" LIMIT ${MOST_ROWS}`,
