@@ -1,6 +1,6 @@
 // A started amends beside a real application: a repository, the process that serves what is checked out in it, its
 // database with a migration command, and breakers and promotions; humans agree by the command line.
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
@@ -152,8 +152,7 @@ describe('an application and a started amends', () => {
   it('P6 everything on the list has to pass before it counts as over, asked for on the command line', async () => {
     const validate = ['recover', '--component=shop', '--target=web', '--strategy=validate', '--wait'];
     expect(await amends.ask(0, ...validate)).toMatchObject(resolved('validate'));
-    git(repository, 'rm', '-q', '--cached', 'works');
-    await import('node:fs/promises').then(({ rm }) => rm(join(repository, 'works')));
+    rmSync(join(repository, 'works'));
     expect(await amends.ask(1, ...validate)).toMatchObject({ outcome: 'unresolved', cause: 'step_failed' });
   }, 60_000);
 

@@ -96,7 +96,10 @@ describe('Open WebUI and a started amends', () => {
       '--reason=the model is gone',
     );
     expect(run).toMatchObject(resolved('model_failover'));
-    expect(JSON.stringify(await amends.ask(0, 'runs', 'show', String(run['id'])))).toContain('deepseek-chat');
+    const defaults = await fetch(`${webui.url}/api/v1/configs/models`, {
+      headers: { authorization: `Bearer ${readFileSync(join(folder, 'token'), 'utf8').trim()}` },
+    });
+    expect(await defaults.json()).toMatchObject({ DEFAULT_MODELS: 'deepseek-chat' });
     expect(await amends.modes()).toEqual(['openwebui_unavailable']);
   }, 60_000);
 

@@ -6,10 +6,10 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
-  statfsSync,
+  rmSync,
   statSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -20,18 +20,16 @@ import type { Service, Settings } from '../support/service.ts';
 import { root, startedHere, until } from '../support/servers.ts';
 import { resolved, startShipped } from '../support/shipped.ts';
 import type { Shipped } from '../support/shipped.ts';
-import { mountSmallDisk } from '../support/small-disk.ts';
-import type { SmallDisk } from '../support/small-disk.ts';
+import { HOUR, fileOfAge, itAsRoot, mountSmallDisk, percentUsed } from '../support/small-disk.ts';
 import { countOrders, makeDatabase } from '../support/sqlite-files.ts';
 
 const MB = 1_000_000;
-const itAsRoot = process.getuid?.() === 0 ? it : it.skip;
 
 const servers = startedHere();
 let folder: string;
 let amends: Shipped | null = null;
 const services: Service[] = [];
-const disks: SmallDisk[] = [];
+const disks: Array<ReturnType<typeof mountSmallDisk>> = [];
 
 beforeEach(async () => {
   folder = await servers.folder();
@@ -64,10 +62,6 @@ const serve = async (settings: object, ...program: readonly string[]): Promise<S
   return service;
 };
 const named = (service: Service): JsonObject => ({ pid_file: service.pidFile, processes: [SERVICE_NAME] });
-const usedPercent = (path: string): number => {
-  const { blocks, bavail } = statfsSync(path);
-  return 100 * (1 - bavail / blocks);
-};
 
 describe('a host and a started amends', () => {
   itAsRoot(
@@ -76,21 +70,14 @@ describe('a host and a started amends', () => {
       const disk = mountSmallDisk(folder, 20);
       disks.push(disk);
       mkdirSync(join(disk.path, 'cache'));
-      const file = (name: string, megabytes: number, hours: number): string => {
-        const path = join(disk.path, name);
-        writeFileSync(path, Buffer.alloc(megabytes * MB, 'x'));
-        const at = Date.now() / 1_000 - hours * 3_600;
-        utimesSync(path, at, at);
-        return path;
-      };
-      const old = file('cache/old', 14, 48);
-      const young = file('cache/young', 1, 1);
-      const elsewhere = file('elsewhere', 3, 48);
+      const old = fileOfAge(join(disk.path, 'cache/old'), 48 * HOUR, 14 * MB);
+      const young = fileOfAge(join(disk.path, 'cache/young'), HOUR, MB);
+      const elsewhere = fileOfAge(join(disk.path, 'elsewhere'), 48 * HOUR, 3 * MB);
       const { fire, ended } = await begin({ path: disk.path, roots: [join(disk.path, 'cache')] });
-      expect(usedPercent(disk.path)).toBeGreaterThan(85);
+      expect(percentUsed(disk.path)).toBeGreaterThan(85);
       await fire('DiskFull', 'hosts', 'one');
       expect(await ended('disk_cleanup')).toMatchObject(resolved('disk_cleanup'));
-      expect(usedPercent(disk.path)).toBeLessThan(80);
+      expect(percentUsed(disk.path)).toBeLessThan(80);
       expect([old, young, elsewhere].map((path) => existsSync(path))).toEqual([false, true, true]);
     },
     60_000,
@@ -169,8 +156,7 @@ describe('a host and a started amends', () => {
   itAsRoot(
     'P4 a path that its service may not use is its own again, and the account writes',
     async () => {
-      const open = (await import('node:fs/promises')).mkdtemp;
-      const path = await open('/tmp/amends-workspace-');
+      const path = mkdtempSync('/tmp/amends-workspace-');
       try {
         chmodSync(path, 0o700);
         chownSync(path, 0, 0);
@@ -201,7 +187,7 @@ describe('a host and a started amends', () => {
         await until('the account writes', writes);
         expect(statSync(path).uid).toBe(65_534);
       } finally {
-        await (await import('node:fs/promises')).rm(path, { recursive: true, force: true });
+        rmSync(path, { recursive: true, force: true });
       }
     },
     60_000,

@@ -74,7 +74,11 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
   const newest = async (strategy: string): Promise<Row | undefined> =>
     (await list('runs?limit=100')).find((run) => run['strategy'] === strategy);
   const decided = async (): Promise<string> =>
-    JSON.stringify((await list('decisions')).map(({ reason, rule, why }) => [reason, rule, why]));
+    JSON.stringify([
+      (await list('decisions')).map(({ reason, rule }) => [reason, rule]),
+      (await list('runs')).map(({ strategy, state, outcome, cause }) => [strategy, state, outcome, cause]),
+      (await list('logs?limit=200')).flatMap(({ level, message }) => (level === 'info' ? [] : [message])),
+    ]);
   const ended: Shipped['ended'] = async (strategy) => {
     try {
       return await until(
