@@ -1,20 +1,22 @@
-// `amends runbook list|show|test`: what can be done, the page for the human when it does not help, and its tests.
+// `amends runbook list|show|test`: what can be done, the page for the human when it does not help, and whether it fits and passes its tests.
+import { formatProblem } from '../base/failure.ts';
 import { isObject } from '../base/json.ts';
 import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, argument } from './terminal/command.ts';
-import { FINE } from './terminal/edge.ts';
-import { settingsOf } from './terminal/serve-options.ts';
+import { FINE, FOUND } from './terminal/edge.ts';
+import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { lines, plain, table } from './terminal/text.ts';
 
 const MOST = 10_000;
 
 export const command: Command = {
-  summary: 'Runbooks: list them, show one with its guide, or run its tests.',
+  summary:
+    'Runbooks: list them, show one with its guide, or test whether one fits what is configured and passes its tests.',
   examples: [
     'amends runbook list',
     'amends runbook show database/restore-backup',
-    'amends runbook test database/restore-backup',
+    'amends runbook test database/restore-backup --component=shop-db',
   ],
   define(runbook, act) {
     runbook
@@ -36,30 +38,56 @@ export const command: Command = {
       .command('show <runbook>')
       .description('What it does step by step, and what a human does when it does not help.')
       .action(act(show));
-    runbook
-      .command('test <runbook>')
-      .description('Run the tests that stand beside the runbooks and are about this one (see amends test).')
-      .option('--config.file <file>', 'configuration that names the runbooks (default: amends.yaml)')
+    addFileFlags(runbook.command('test <runbook>'))
+      .description(
+        'Whether a strategy is valid for each target it is for (its file, its inputs, what it reads of connect, the actions that are allowed), then the tests that stand beside it. Nothing is done in the world. Exit 1 if not.',
+      )
+      .option('--component <component>', 'only for this component')
+      .option('--target <target>', 'only for this target')
+      .option('--inputs <json>', "the runbook's inputs")
       .action(act(test));
   },
 };
 
-const show = async (invocation: Invocation): Promise<number> => {
-  const { client, edge, output } = invocation;
+const nameOf = (invocation: Invocation): readonly [kind: string, strategy: string] => {
   const [kind, strategy, ...more] = argument(invocation, 0).split('/');
   if (kind === undefined || strategy === undefined || strategy === '' || more.length > 0)
     throw new Misuse('A runbook is named <kind>/<strategy>, for example database/restore-backup.');
+  return [kind, strategy];
+};
+
+/** First whether it is valid, then the tests that stand beside it. */
+const test = async (invocation: Invocation): Promise<number> => {
+  const { edge, options, output } = invocation;
+  const name = nameOf(invocation).join('/');
+  const [{ checkStrategy }, { runTests, testFilesOf }] = await Promise.all([
+    import('./terminal/strategy.ts'),
+    import('./terminal/testing.ts'),
+  ]);
+  const { problems, targets, note } = await checkStrategy(invocation, name);
+  const files = problems.length === 0 ? await testFilesOf(name, settingsOf(options).configFile) : [];
+  const told: string[] = [];
+  const code =
+    files.length === 0
+      ? FINE
+      : await runTests({ ...invocation, edge: { ...edge, out: (line) => told.push(line) } }, files);
+  const ok = problems.length === 0 && code === FINE;
+  if (output === 'json') {
+    const tests: unknown = files.length === 0 ? null : JSON.parse(told.join('\n'));
+    edge.out(JSON.stringify({ ok, runbook: name, targets, note, problems, tests }));
+  } else {
+    const untested = problems.length > 0 || files.length > 0 ? [] : ['no test stands beside it: docs/testing.md'];
+    edge.out([...problems.map((problem) => plain(formatProblem(problem))), note, ...told, ...untested].join('\n'));
+  }
+  return ok ? FINE : FOUND;
+};
+
+const show = async (invocation: Invocation): Promise<number> => {
+  const { client, edge, output } = invocation;
+  const [kind, strategy] = nameOf(invocation);
   const runbook = await client.get(`/api/v1/runbooks/${encodeURIComponent(kind)}/${encodeURIComponent(strategy)}`);
   edge.out(output === 'json' ? JSON.stringify(runbook) : page(runbook));
   return FINE;
-};
-
-const test = async (invocation: Invocation): Promise<number> => {
-  const { runTests, testFilesOf } = await import('./terminal/testing.ts');
-  const name = argument(invocation, 0);
-  const files = await testFilesOf(name, settingsOf(invocation.options).configFile);
-  if (files.length === 0) throw new Misuse(`No *.test.yaml beside the runbooks is about ${name}: see docs/testing.md`);
-  return runTests(invocation, files);
 };
 
 const steps = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);

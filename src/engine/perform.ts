@@ -46,7 +46,7 @@ const LARGEST_OUTPUTS = 65_536;
 /** An action has this long after its time limit to say what became of it. */
 const LAST_WORD_MS = 5_000;
 
-const allowed = (globs: readonly string[], name: string): boolean =>
+export const allowed = (globs: readonly string[], name: string): boolean =>
   globs.some((glob) => glob === '*' || glob === name || (glob.endsWith('.*') && name.startsWith(glob.slice(0, -1))));
 
 export const perform = async (context: EngineContext, call: Call): Promise<Performance> => {

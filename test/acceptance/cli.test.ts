@@ -175,6 +175,41 @@ describe('check', () => {
     expect(JSON.parse(ran.out)).toMatchObject({ ok: true, problems: [], components: 2, rules, runbooks });
   });
 
+  it('R21 runbook test says whether a strategy is valid for what is configured, with place and mend, and runs nothing', async () => {
+    const valid = await amends(['runbook', 'test', 'database/restore-backup', '--component=shop-db', '--output=json']);
+    expect([valid.code, JSON.parse(valid.out)]).toEqual([
+      0,
+      expect.objectContaining({
+        ok: true,
+        runbook: 'database/restore-backup',
+        targets: ['shop-db/orders'],
+        problems: [],
+      }),
+    ]);
+    // It asks for what this target's connect does not say, and for an action that its component does not allow.
+    const unfit = await amends(['runbook', 'test', 'database/release-lock', '--output=json']);
+    expect(unfit.code).toBe(1);
+    expect(JSON.parse(unfit.out)).toMatchObject({
+      ok: false,
+      problems: [
+        {
+          code: 'missing-connect',
+          message: 'orders has no connect.holders, which sqlite.release-lock needs',
+          pointer: '/steps/0/with/only',
+        },
+      ],
+    });
+    const inputs = (text: string): Promise<Ended> =>
+      amends(['runbook', 'test', 'slow/linger', `--inputs=${text}`, '--output=json']);
+    expect(JSON.parse((await inputs('{"lenght":"1s"}')).out)).toMatchObject({
+      ok: false,
+      problems: [{ code: expect.any(String) }],
+    });
+    for (const args of [['database/no-such'], ['database/restore-backup', '--component=slow']])
+      expect((await amends(['runbook', 'test', ...args])).code).toBe(1);
+    expect((await amends(['runbook', 'test', 'restore-backup'])).code).toBe(2);
+  }, 60_000);
+
   it('every problem of configuration, rules and runbooks is said at once, with place and mend, exit 1', async () => {
     const at = await servers.folder();
     mkdirSync(join(at, 'rules/x'), { recursive: true });

@@ -6,8 +6,9 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect } from '@jest/globals';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import type { ChildProcess } from 'node:child_process';
+import { deployedAlertmanager, hurriedAlerts } from '../support/deployed.ts';
 import { endHolder, startHolder } from '../support/holder.ts';
 import { itWith } from '../support/requires.ts';
 import { getJson, root, startedHere, until } from '../support/servers.ts';
@@ -94,54 +95,20 @@ const configuration = (): string =>
     notify: { receivers: [{ name: 'pager', type: 'webhook', url: pager.url }], routes: [{ receiver: 'pager' }] },
   });
 
-/** alerts/database.yaml with its patience cut to a second. */
-const hurriedAlerts = (): string => {
-  const shipped = parse(readFileSync(join(root, 'alerts/database.yaml'), 'utf8')) as {
-    groups: Array<{ rules: object[] }>;
-  };
-  return stringify({
-    groups: shipped.groups.map((group) => ({
-      ...group,
-      interval: '1s',
-      rules: group.rules.map((rule) => ({ ...rule, for: '1s' })),
-    })),
-  });
-};
-
 type Loop = { readonly amends: Running; readonly alertmanager: Running; readonly prometheus: Running };
 
 const startLoop = async (): Promise<Loop> => {
   const config = join(folder, 'amends.yaml');
   writeFileSync(config, configuration());
   const amends = await servers.amends({ config, args: [`--storage.path=${join(folder, 'data')}`] });
-  const deployed = parse(readFileSync(join(root, 'deploy/alertmanager.yml'), 'utf8')) as {
-    route: { routes: object[] };
-    receivers: Array<{ webhook_configs?: object[] }>;
-  };
-  const soon = { group_wait: '1s', group_interval: '1s', repeat_interval: '3s' };
-  const alertmanager = await servers.alertmanager({
-    config: {
-      route: { ...deployed.route, ...soon, routes: deployed.route.routes.map((route) => ({ ...route, ...soon })) },
-      receivers: deployed.receivers.map((receiver) =>
-        receiver.webhook_configs === undefined
-          ? receiver
-          : {
-              ...receiver,
-              webhook_configs: receiver.webhook_configs.map((webhook) => ({
-                ...webhook,
-                url: `${amends.url}/webhook/alertmanager`,
-              })),
-            },
-      ),
-    },
-  });
+  const alertmanager = await servers.alertmanager({ config: deployedAlertmanager(amends.url) });
   const prometheus = await servers.prometheus({
     config: {
       global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
       alerting: { alertmanagers: [{ static_configs: [{ targets: [alertmanager.url.replace('http://', '')] }] }] },
       scrape_configs: [{ job_name: 'amends', static_configs: [{ targets: [amends.url.replace('http://', '')] }] }],
     },
-    rules: { 'database.yaml': hurriedAlerts() },
+    rules: { 'database.yaml': hurriedAlerts('database.yaml') },
   });
   await until('Prometheus sees a healthy database', () =>
     sees({ prometheus }, 'amends_probe_success{target="orders"} == 1'),

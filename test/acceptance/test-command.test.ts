@@ -122,10 +122,7 @@ describe('amends test', () => {
     const ran = await amends('runbook', 'test', 'shop/mend');
     expect([ran.code, ran.out]).toEqual([0, expect.stringContaining('2 files, 2 tests, 2 cases: all passed')]);
     const none = await amends('runbook', 'test', 'shop/other');
-    expect([none.code, none.err]).toEqual([
-      2,
-      expect.stringContaining('No *.test.yaml beside the runbooks is about shop/other'),
-    ]);
+    expect([none.code, none.out]).toEqual([1, expect.stringContaining('there is no runbook shop/other')]);
   }, 60_000);
 
   it('--run picks tests by name', async () => {
