@@ -103,8 +103,10 @@ export const prepare = async ({ folder }) => {
       strategy: 'release-lock',
       alertname: 'DatabaseLocked',
       figureMs: 200,
-      note: 'waits 1 s first: a lock that is given back by itself is left alone',
+      note: 'looks who holds it, backs up, and makes sure twice',
       break: () => hold('lock-holder'),
+      // The alert comes of a probe that waited for the lock in vain.
+      shows: { probe: 'drill_orders', output: 'locked' },
       healthy: whole,
     },
     {
@@ -145,6 +147,7 @@ export const prepare = async ({ folder }) => {
     },
     allow: { paths: [folder] },
     degradedModes: { database_unavailable: { available: ['reading'], unavailable: ['ordering'], impact: 'no orders' } },
+    probes: [{ name: 'drill_orders', uses: 'sqlite.check', target: 'orders', every: '5s', with: { path, busy: '1s' } }],
     faults,
     async close() {
       await letGo();

@@ -7,7 +7,8 @@
 // A system is a file beside this one: `export const available = () => null | 'why not'` and
 // `export const prepare = async ({ folder, root }) => ({ component, allow, degradedModes, faults, close })`, a fault being
 // `{ name, strategy, alertname, figureMs, source, break(), healthy() }`. `ruleFiles` stand in for the shipped rules;
-// `probes` are what amends looks at by itself meanwhile, and `settled` waits until a fault may begin.
+// `probes` are what amends looks at by itself meanwhile, `settled` waits until a fault may begin, and a fault that `shows`
+// by a probe is told of once that probe has seen it, as its alert would.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -209,10 +210,19 @@ const reasonOf = async (url, run, healthy) => {
   return `${run.strategy}: ${run.outcome} (${run.cause})${healthy ? '' : ', not healthy from outside'}: ${said.join('; ')}`;
 };
 
+/** Until the probe's last look gave 1 for this output. */
+const seen = (url, { probe, output }) =>
+  until(`${probe} shows ${output}`, async () =>
+    new RegExp(`^amends_probe_output\\{[^}]*probe="${probe}"[^}]*output="${output}"[^}]*\\} 1$`, 'm').test(
+      await (await fetch(`${url}/metrics`)).text(),
+    ),
+  );
+
 /** One fault, from breaking it to seeing from outside that it is mended. */
 const drill = async (url, { system, fault, number }) => {
   await fault.settled?.();
   await fault.break();
+  if (fault.shows !== undefined) await seen(url, fault.shows);
   const brokenAt = Date.now();
   const labels = {
     alertname: fault.alertname,

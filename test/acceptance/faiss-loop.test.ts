@@ -85,6 +85,7 @@ const begin = async (probes: readonly object[] = []): Promise<{ amends: Shipped;
     more: {
       recovery: {
         mode: 'auto',
+        attempts: [{ max: 10, per: '1h' }],
         cooldown: { after_failure: '1s', factor: 3, after_success: '0s' },
         breaker: { failures: 10 },
         settle: '0s',

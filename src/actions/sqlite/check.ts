@@ -11,6 +11,7 @@ import { offThread } from '../off-thread.ts';
 import { backupFigures } from './backups.ts';
 import { LAYERS } from './checking.ts';
 import type * as checking from './checking.ts';
+import { noteStuck } from './sightings.ts';
 
 const jobs = offThread<typeof checking>('./checking.ts', import.meta.url);
 
@@ -77,6 +78,7 @@ const look = async (
     { path, integrity: input.integrity, maxWal: input.max_wal, busyMs: input.busy },
     { key: path, clock, signal },
   );
+  noteStuck(path, report.stuck, input.busy, clock);
   const passed = report.failed === null ? LAYERS.length : LAYERS.indexOf(report.failed);
   const outputs = {
     ok: report.failed === null,

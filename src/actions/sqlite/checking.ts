@@ -1,6 +1,6 @@
 // The six layers in which a SQLite file is looked at, each of which tells another way of being broken. For worker threads.
 import { accessSync, constants, lstatSync } from 'node:fs';
-import { findHolders, tryWriteLock } from './locking.ts';
+import { findHolders, holderKey, tryWriteLock } from './locking.ts';
 import { integrityFindings, isBusy, isPassing, openForReading, refuseOurOwn, sizeOf } from './opening.ts';
 import type { Integrity, SqliteFile } from './opening.ts';
 
@@ -19,6 +19,8 @@ export type CheckReport = {
   readonly locked: boolean;
   /** Another try may pass without anything being mended: a lock, a lack of memory or descriptors. */
   readonly passing: boolean;
+  /** Those that held the write lock before a whole wait for it and after it, by `holderKey`. */
+  readonly stuck: readonly string[];
   readonly sizeBytes: number;
   readonly walBytes: number;
   readonly pages: number;
@@ -26,11 +28,16 @@ export type CheckReport = {
 
 export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): CheckReport => {
   const figures = { sizeBytes: sizeOf(path) ?? 0, walBytes: sizeOf(`${path}-wal`) ?? 0, pages: 0 };
-  const fail = (failed: Layer, error: string, about: { locked?: boolean; passing?: boolean } = {}): CheckReport => ({
+  const fail = (
+    failed: Layer,
+    error: string,
+    about: { locked?: boolean; passing?: boolean; stuck?: readonly string[] } = {},
+  ): CheckReport => ({
     failed,
     error: error.slice(0, 500),
     locked: about.locked ?? false,
     passing: about.passing ?? false,
+    stuck: about.stuck ?? [],
     ...figures,
   });
   const failBy = (layer: Layer, error: unknown): CheckReport =>
@@ -61,9 +68,13 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
     figures.pages = Number(file.pragma('page_count', { simple: true }));
     file.prepare('SELECT name FROM sqlite_schema LIMIT 1').get();
     // Readers get through beside a writer in WAL mode, so the lock has to be asked for, and only if somebody has it.
-    if (findHolders({ path }).holders.some((holder) => holder.access === 'write')) {
+    const before = writersOf(path);
+    if (before.length > 0) {
       const held = tryWriteLock({ path, busyMs, exclusive: false });
-      if (held !== null) return fail('query', held, { locked: true, passing: true });
+      if (held !== null) {
+        const after = new Set(writersOf(path));
+        return fail('query', held, { locked: true, passing: true, stuck: before.filter((one) => after.has(one)) });
+      }
     }
   } catch (error) {
     return failBy(layer, error);
@@ -71,5 +82,10 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
     file.close();
   }
   if (figures.walBytes > maxWal) return fail('wal_size', `the WAL has ${figures.walBytes} bytes, more than ${maxWal}`);
-  return { failed: null, error: '', locked: false, passing: false, ...figures };
+  return { failed: null, error: '', locked: false, passing: false, stuck: [], ...figures };
 };
+
+const writersOf = (path: string): readonly string[] =>
+  findHolders({ path })
+    .holders.filter((holder) => holder.access === 'write')
+    .map(holderKey);

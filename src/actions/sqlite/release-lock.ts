@@ -12,7 +12,10 @@ import { holderKey } from './locking.ts';
 import type * as locking from './locking.ts';
 import { objection } from './objecting.ts';
 import { nameHolders, shownHolder } from './shown-holder.ts';
-import { lockAge } from './sightings.ts';
+import { lockAge, stuckFor } from './sightings.ts';
+
+/** The look that is left where a probe has done the waiting. */
+const LOOK_MS = 50;
 
 const jobs = offThread<typeof locking>('./locking.ts', import.meta.url);
 const checkpoints = offThread<typeof checkpointing>('./checkpointing.ts', import.meta.url);
@@ -48,14 +51,17 @@ export default defineAction({
     const age = lockAge(path, before.holders, clock);
     signal.throwIfAborted();
     context.began();
-    const held = await jobs('tryWriteLock', { path, busyMs: input.busy, exclusive: true }, options);
+    // A probe that lately waited as long in vain, for the same processes, has shown what this wait is to show.
+    const suspects = before.holders.filter((holder) => holder.blocking).map(holderKey);
+    const busyMs = stuckFor(path, suspects, clock) >= input.busy ? Math.min(LOOK_MS, input.busy) : input.busy;
+    const held = await jobs('tryWriteLock', { path, busyMs, exclusive: true }, options);
     if (held === null) {
       const { frames } = await checkpoints('checkpoint', { path, mode: 'PASSIVE', busyMs: input.busy }, options);
       return { outputs: { lock_released: true, ...nothing, lock_age_seconds: age, checkpointed_frames: frames } };
     }
 
     // Only who held it before that wait and holds it still: another may have come by in the ordinary way.
-    const known = new Set(before.holders.filter((holder) => holder.blocking).map(holderKey));
+    const known = new Set(suspects);
     const now = await jobs('findHolders', { path }, options);
     const blocking = now.holders.filter((holder) => holder.blocking && known.has(holderKey(holder)));
     const failed = { lock_released: false, ...nothing, lock_age_seconds: age, checkpointed_frames: 0 };

@@ -5,7 +5,9 @@ import { userInfo } from 'node:os';
 import { untouchable } from '../../../src/actions/ending.ts';
 import { identify, isSameProcess, parseLocks, parseStat, withoutSecrets } from '../../../src/actions/kernel.ts';
 import holdersAction from '../../../src/actions/locks/holders.ts';
+import check from '../../../src/actions/sqlite/check.ts';
 import releaseLock from '../../../src/actions/sqlite/release-lock.ts';
+import { noteStuck, stuckFor } from '../../../src/actions/sqlite/sightings.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { createContexts, eventually, failureOf, perform } from '../../support/action-context.ts';
 import { endHolder, startHolder } from '../../support/holder.ts';
@@ -217,6 +219,38 @@ describe('sqlite.release-lock', () => {
   it('F31: an empty `only` is refused: it never means all', () => {
     expect(releaseLock.input.safeParse({ path: '/x/y', only: [] }).success).toBe(false);
     expect(releaseLock.input.safeParse({ path: '/x/y' }).success).toBe(false);
+  });
+
+  it('D4 D8: what a probe has waited for in vain is not waited for again; for another process, or for longer, it is', async () => {
+    const { path } = makeDatabase(contexts.folder, 'wal');
+    const ask = async (busy: string): Promise<number> => {
+      const holder = await hold({ path, does: 'write' });
+      if (busy !== '') await failureOf(perform(check, { path, busy }, contexts.make()));
+      const from = systemClock.monotonic();
+      const done = await perform(releaseLock, { path, only: ['lock-holder'], busy: '2s' }, contexts.make());
+      expect([done['lock_released'], done['processes_stopped'], runs(holder)]).toEqual([true, 1, false]);
+      return systemClock.monotonic() - from;
+    };
+    expect(await ask('2s')).toBeLessThan(1_900);
+    // The process is another one, of which nobody knows anything; and then a probe that was less patient.
+    expect(await ask('')).toBeGreaterThanOrEqual(1_900);
+    expect(await ask('100ms')).toBeGreaterThanOrEqual(1_900);
+  }, 30_000);
+
+  it('D4: such a wait counts for all who hold it, for a minute and a half, and only until the next look', () => {
+    let now = 0;
+    const clock = { ...systemClock, monotonic: () => now };
+    noteStuck('/a', ['1@1', '2@2'], 1_000, clock);
+    noteStuck('/b', ['1@1'], 500, clock);
+    expect([stuckFor('/a', ['1@1', '2@2'], clock), stuckFor('/a', ['1@1', '3@3'], clock)]).toEqual([1_000, 0]);
+    expect([stuckFor('/a', [], clock), stuckFor('/b', ['1@1'], clock), stuckFor('/a', ['1@9'], clock)]).toEqual([
+      0, 500, 0,
+    ]);
+    now = 90_001;
+    expect(stuckFor('/a', ['1@1'], clock)).toBe(0);
+    noteStuck('/a', ['1@1'], 1_000, clock);
+    noteStuck('/a', [], 1_000, clock);
+    expect(stuckFor('/a', ['1@1'], clock)).toBe(0);
   });
 
   it('D4: nothing is done when the lock is free by itself, and readers of a WAL live on', async () => {
