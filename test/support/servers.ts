@@ -90,6 +90,8 @@ export type Servers = {
     readonly args?: readonly string[];
     /** Beside this process' own. */
     readonly env?: NodeJS.ProcessEnv;
+    /** What the command begins with, to run it somewhere else: in other namespaces. */
+    readonly inside?: readonly string[];
   }): Promise<Running>;
   prometheus(options: {
     readonly config: Readonly<Record<string, unknown>>;
@@ -132,12 +134,13 @@ export const startedHere = (): Servers => {
   return {
     folder,
     process: (start) => launch(start),
-    amends({ config, args = [], env = {} }) {
+    amends({ config, args = [], env = {}, inside = [] }) {
       return onPort(
         (port) => ({
           name: 'amends',
-          file: process.execPath,
+          file: inside[0] ?? process.execPath,
           args: [
+            ...(inside.length === 0 ? [] : [...inside.slice(1), process.execPath]),
             join(root, 'bin/amends'),
             'serve',
             `--config.file=${config}`,

@@ -33,6 +33,8 @@ export type Given = {
   /** In place of the shipped rules of these kinds. */
   readonly ruleFiles?: readonly string[];
   readonly more?: object;
+  /** As `Servers.amends` takes it. */
+  readonly inside?: readonly string[];
 };
 
 /** How long anything may take; a test that needs more says why. */
@@ -62,7 +64,11 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
       ...given.more,
     }),
   );
-  const server = await servers.amends({ config, args: [`--storage.path=${join(folder, 'data')}`] });
+  const server = await servers.amends({
+    config,
+    args: [`--storage.path=${join(folder, 'data')}`],
+    ...(given.inside === undefined ? {} : { inside: given.inside }),
+  });
   const launcher = createLauncher();
   const list: Shipped['list'] = async (path) =>
     (await getJson<{ items: readonly Row[] }>(`${server.url}/api/v1/${path}`)).items;
@@ -77,7 +83,6 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
     JSON.stringify([
       (await list('decisions')).map(({ reason, rule }) => [reason, rule]),
       (await list('runs')).map(({ strategy, state, outcome, cause }) => [strategy, state, outcome, cause]),
-      (await list('logs?limit=200')).flatMap(({ level, message }) => (level === 'info' ? [] : [message])),
     ]);
   const ended: Shipped['ended'] = async (strategy) => {
     try {
