@@ -84,12 +84,12 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
       (await list('decisions')).map(({ reason, rule }) => [reason, rule]),
       (await list('runs')).map(({ strategy, state, outcome, cause }) => [strategy, state, outcome, cause]),
     ]);
-  const ended: Shipped['ended'] = async (strategy) => {
+  const end = async (what: string, find: () => Promise<Row | undefined>): Promise<Row> => {
     try {
       return await until(
-        `a run of ${strategy} to its end`,
+        `${what} to its end`,
         async () => {
-          const run = await newest(strategy);
+          const run = await find();
           return run?.['state'] === 'done' && run;
         },
         PATIENCE_MS,
@@ -99,6 +99,7 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
       throw new Error(`${(error as Error).message}; decided: ${await decided()}`, { cause: error });
     }
   };
+  const ended: Shipped['ended'] = (strategy) => end(`a run of ${strategy}`, () => newest(strategy));
   return {
     server,
     ask,
@@ -128,7 +129,10 @@ export const startShipped = async (servers: Servers, given: Given): Promise<Ship
         return run?.['state'] === 'awaiting_approval' && run;
       });
       await ask(0, 'approve', String(waiting['id']), '--comment=go on', '--by=ann');
-      return ended(strategy);
+      // Not the newest: what did not help may be asked about again at once.
+      return end(`the run of ${strategy}`, async () =>
+        (await list('runs?limit=100')).find(({ id }) => id === waiting['id']),
+      );
     },
     modes: async () => (await list('degraded-modes')).filter(({ active }) => active === true).map(({ name }) => name),
     metrics: async () => (await fetch(`${server.url}/metrics`)).text(),
