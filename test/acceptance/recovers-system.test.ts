@@ -57,7 +57,7 @@ const begin = async (connect: JsonObject, hosts: readonly string[] = []): Promis
   return amends;
 };
 const serve = async (settings: object, ...program: readonly string[]): Promise<Service> => {
-  const service = await startService(folder, settings as Settings, ...(program.length === 0 ? [] : [program]));
+  const service = await startService(folder, settings, ...(program.length === 0 ? [] : [program]));
   services.push(service);
   return service;
 };

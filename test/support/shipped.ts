@@ -11,18 +11,24 @@ export type Row = Readonly<Record<string, unknown>>;
 export type Shipped = {
   readonly server: Running;
   /** Posts to the webhook as Alertmanager does. */
-  fire(alertname: string, component: string, target: string, more?: Readonly<Record<string, string>>): Promise<void>;
+  fire(
+    this: void,
+    alertname: string,
+    component: string,
+    target: string,
+    more?: Readonly<Record<string, string>>,
+  ): Promise<void>;
   /** `amends <args>` against it; its answer as JSON. Throws unless it ended with `code`. */
-  ask(code: number, ...args: readonly string[]): Promise<Row>;
-  list(path: string): Promise<readonly Row[]>;
+  ask(this: void, code: number, ...args: readonly string[]): Promise<Row>;
+  list(this: void, path: string): Promise<readonly Row[]>;
   /** The newest run of the strategy, once it has ended. */
-  ended(strategy: string): Promise<Row>;
+  ended(this: void, strategy: string): Promise<Row>;
   /** Says yes to the run of the strategy that waits, by the command line, and gives its end. */
-  approved(strategy: string): Promise<Row>;
+  approved(this: void, strategy: string): Promise<Row>;
   /** Names of the degraded modes that are on, as an application reads them. */
-  modes(): Promise<readonly unknown[]>;
-  metrics(): Promise<string>;
-  stop(): Promise<void>;
+  modes(this: void): Promise<readonly unknown[]>;
+  metrics(this: void): Promise<string>;
+  stop(this: void): Promise<void>;
 };
 
 export type Given = {
