@@ -50,22 +50,6 @@ let server: HttpDouble;
 let page: Server | null = null;
 let amends: EngineUnderTest;
 let files: ReturnType<typeof makeDatabase>;
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'amends-triage-'));
-  files = makeDatabase(folder, 'wal');
-  mkdirSync(files.backups);
-  writeFileSync(join(folder, 'token'), SECRET);
-  server = await startHttpDouble();
-});
-afterEach(async () => {
-  await amends.close();
-  await server.close();
-  page?.closeAllConnections();
-  page?.close();
-  page = null;
-  rmSync(folder, { recursive: true, force: true });
-});
-
 const begin = async (connect: object, hosts: readonly string[] = []): Promise<void> => {
   amends = await startEngine({
     config: JSON.stringify({
@@ -108,6 +92,22 @@ const evidence = async (): Promise<ReadonlyMap<string, JsonObject | string>> => 
 };
 
 describe('P1 triage', () => {
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'amends-triage-'));
+    files = makeDatabase(folder, 'wal');
+    mkdirSync(files.backups);
+    writeFileSync(join(folder, 'token'), SECRET);
+    server = await startHttpDouble();
+  });
+  afterEach(async () => {
+    await amends.close();
+    await server.close();
+    page?.closeAllConnections();
+    page?.close();
+    page = null;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
   it('P1 service health, recent events, the open inbox, the log of the run before and a snapshot stay on the run and reach the human', async () => {
     await begin({ health_url: `${server.url}/status/503`, path: files.path, backups: files.backups });
     await amends.store.write(
@@ -205,6 +205,7 @@ const value = <T>(result: Result<T>): T => {
 /** What needs no triage before it, with the reason. */
 const WITHOUT: Readonly<Record<string, string>> = {
   'database/restore-backup': 'looks at the file, its holders and its backups itself, and the application waits for it',
+  'kubernetes/delete_stuck_pod': 'its own first steps keep what the cluster knows of the pod',
   'faiss/lock_recovery': 'its first two steps are its triage; a backup beside a held lock would only wait',
 };
 
