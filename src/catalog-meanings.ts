@@ -237,4 +237,10 @@ export const INPUT_MEANINGS: Readonly<Record<string, string>> = {
   'kubernetes.revisions.revision':
     'The revision to go back to; 0 is the newest one that differs in more than a restart.',
   'kubernetes.rollout-undo.revision': 'The number of the revision, as the step that resolved it gave it.',
+  column: 'The column of that table that holds the version.',
+  dirty_column: 'A column of that table that is not 0 after a migration that broke off.',
+  expected: 'The version that the deployed application works with.',
+  expected_file: 'A file whose only line says that version, below allow.paths.',
+  known: 'All versions that the deployed application knows; needed where they are no numbers.',
+  table: 'Where the migrations keep the version.',
 };

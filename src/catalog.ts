@@ -162,14 +162,14 @@ const checkQuestions = (rule: Rule, runbooks: ReadonlyMap<string, Runbook>, fact
 
 /** Every file that the configuration's globs name; a rule's or runbook's own tests (`*.test.yaml`) stand beside it and are left out. */
 export const readCatalogFiles = async (config: CatalogConfig): Promise<Result<CatalogFiles>> => {
-  const { problems, ...files } = await findCatalogFiles(config);
-  return problems.length > 0 ? refused(problems) : ok(files);
+  const { problems, rules, runbooks, conditions } = await findCatalogFiles(config);
+  return problems.length > 0 ? refused(problems) : ok({ rules, runbooks, conditions });
 };
 
 /** The same, with what could not be read beside what could. */
 export const findCatalogFiles = async (
   config: CatalogConfig,
-): Promise<CatalogFiles & { readonly problems: readonly Problem[] }> => {
+): Promise<CatalogFiles & { readonly problems: readonly Problem[]; readonly beside: ReadonlySet<string> }> => {
   const [rules, runbooks, conditions] = await Promise.all([
     readMatching(config.folder, config.ruleFiles, true),
     readMatching(config.folder, config.runbookFiles, true),
@@ -182,6 +182,8 @@ export const findCatalogFiles = async (
     runbooks: [...runbooks.files, ...groups.files],
     conditions: conditions.files,
     problems,
+    // Groups that no pattern names, and that stand where runbooks look for them.
+    beside: new Set(groups.files.map(({ file }) => file)),
   };
 };
 

@@ -124,7 +124,9 @@ const look = async (settings: Settings, options: Options): Promise<Look> => {
     ? config.value
     : { ...builtInConfig(folder, settings.recoveryMode), ...filesNamedBy(openFile(configText).value) };
   const isThere = configText !== '' || config.ok;
-  const files = isThere ? await findCatalogFiles(used) : { rules: [], runbooks: [], conditions: [], problems: [] };
+  const files = isThere
+    ? await findCatalogFiles(used)
+    : { rules: [], runbooks: [], conditions: [], problems: [], beside: new Set<string>() };
   const parts = await loadParts();
   const catalog = readParts(files, { config: used, ...parts });
   const ofCatalog = [...files.problems, ...catalog.problems].filter(({ code }) => config.ok || !NEED_CONFIG.has(code));
@@ -150,6 +152,7 @@ const look = async (settings: Settings, options: Options): Promise<Look> => {
     actions: parts.actions,
     components: used.components,
     written: all,
+    beside: files.beside,
     alertFiles,
     whole: config.ok && ofCatalog.length === 0,
     config: used,

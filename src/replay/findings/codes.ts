@@ -114,6 +114,10 @@ const RUNBOOKS = {
   'bad-template': ['a template ${{ }} is not one path', 'for example ${{ connect.url }}'],
   'bad-timeout': ['a timeout is nothing, or longer than the whole runbook', 'write for example 10s'],
   'command-from-outside': ['which command runs would come from outside', 'write the command out'],
+  'workload-from-outside': [
+    'which workload of a cluster is changed would come from outside',
+    'hand over ${{ connect }} whole',
+  ],
   'degrade-and-clear': ['one aftermath degrades and clears', 'take one of them out'],
   'duplicate-group': ['a group of steps stands in two files', 'keep one of them'],
   'duplicate-runbook': ['a runbook stands in two files', 'keep one of them'],

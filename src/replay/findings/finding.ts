@@ -23,6 +23,8 @@ export type Looked = {
     readonly runbooks: readonly Written[];
     readonly conditions: readonly Written[];
   };
+  /** Files of groups that no pattern of the configuration names. */
+  readonly beside: ReadonlySet<string>;
   /** Of Prometheus' rule files; empty when there are none. */
   readonly alerts: readonly AlertRule[];
   /** False when a file was refused: then nothing can be said of what nobody uses, or nobody answers. */

@@ -82,8 +82,11 @@ const withoutBackup = (
   groups: ReadonlyMap<string, unknown>,
 ): readonly Problem[] => {
   if (isObject(value) && value['rollback'] !== undefined) return [];
+  // One that may fail, or be passed over, keeps nothing that the next step could count on.
   const saves = (step: Step): boolean =>
-    actionOf(step, actions)?.saves === true ||
+    (actionOf(step, actions)?.saves === true &&
+      step.value['continue_on_error'] !== true &&
+      step.value['if'] === undefined) ||
     (typeof step.value['group'] === 'string' && listOf(groups.get(step.value['group']), ['steps']).some(saves));
   const savedBefore = listOf(value, ['before']).some(saves);
   const steps = listOf(value, ['steps']);

@@ -36,11 +36,12 @@ const runbooksNamedBy = (rule: unknown): readonly string[] => {
   });
 };
 
-const unusedGroups = ({ written }: Looked): readonly Problem[] => {
+/** Where only some kinds are in use, a group that stands beside them may be for the others. */
+const unusedGroups = ({ written, beside }: Looked): readonly Problem[] => {
   const used = new Set(written.runbooks.flatMap(({ value }) => groupsNamedBy(value)));
   return written.runbooks.flatMap(({ file }) => {
     const name = nameFromPath(file);
-    if (!name.ok || name.value.kind !== GROUPS || used.has(name.value.strategy)) return [];
+    if (!name.ok || name.value.kind !== GROUPS || beside.has(file) || used.has(name.value.strategy)) return [];
     const message = `No runbook begins with the group of steps ${name.value.strategy}`;
     return [finding('unused-group', { file, pointer: '' }, message, 'name it in before:, or take it away')];
   });
