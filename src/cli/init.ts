@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { formatProblem } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
 import { isObject } from '../base/json.ts';
+import { groupsIn } from '../replay/proposal.ts';
 import type { Proposal, Series } from '../replay/proposal.ts';
 import type { Resemblance, TeamAlert } from '../replay/resemblance.ts';
 import type { Catalog } from '../catalog.ts';
@@ -231,9 +232,7 @@ const readRunbooks = async ({ runbooks }: Proposal): Promise<ReadonlyMap<string,
   const texts = new Map<string, string>();
   const read = async (name: string): Promise<string> => readFile(join(SHIPPED, 'runbooks', `${name}.yaml`), 'utf8');
   for (const name of runbooks) texts.set(name, await read(name));
-  const groups = [...texts.values()].flatMap((text) =>
-    [...text.matchAll(/- group: ([a-z0-9_-]+)/g)].map(([, name]) => `groups/${name}`),
-  );
+  const groups = [...texts.values()].flatMap(groupsIn);
   for (const name of new Set(groups)) texts.set(name, await read(name));
   return texts;
 };

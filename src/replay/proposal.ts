@@ -159,7 +159,7 @@ const componentLines = (
 ): readonly string[] => {
   const own = proposal.runbooks
     .filter((runbook) => runbook.startsWith(`${kind}/`))
-    .map((runbook) => texts.get(runbook) ?? '');
+    .flatMap((runbook) => withGroups(texts.get(runbook) ?? '', texts));
   const asked = new Set(own.flatMap((text) => [...text.matchAll(/\bconnect\.([a-z_]+)/g)].map(([, key = '']) => key)));
   const url = URLS[kind];
   const left = [...asked].filter((key) => key !== 'url' || url === undefined).toSorted();
@@ -186,6 +186,16 @@ const componentLines = (
       .join(', ')}] }`,
   ];
 };
+
+/** A runbook's text and those of the groups of steps that it begins with. */
+const withGroups = (text: string, texts: ReadonlyMap<string, string>): readonly string[] => [
+  text,
+  ...groupsIn(text).map((name) => texts.get(name) ?? ''),
+];
+
+/** Names of the groups of steps that a runbook begins with, `groups/triage`. */
+export const groupsIn = (text: string): readonly string[] =>
+  [...text.matchAll(/- group: ([a-z0-9_-]+)/g)].map(([, name = '']) => `groups/${name}`);
 
 /** A rung that asks goes on asking once the rule's mode is raised. */
 const rungOf = ({ runbook, mode, with: inputs }: Rung): unknown => {

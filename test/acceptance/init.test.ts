@@ -73,6 +73,10 @@ describe('amends init', () => {
       const config = await readFile(join(folder, 'amends.yaml'), 'utf8');
       expect(config).toContain('recovery: { mode: shadow }');
       expect(config).toContain(`match: ['job="redis-cache"', 'alertname=~"RedisInstanceDown|RedisOutOfMemory"']`);
+      // What its runbooks use, the triage that some begin with included.
+      expect(config).toContain(
+        'allow: { actions: ["container.*", "http.*", "locks.*", "redis.*", "sqlite.*", "triage.*"] }',
+      );
       // The exporter's address becomes the server's.
       expect(config).toContain('inventory: { static: ["127.0.0.1:6379"] }');
       expect(await readFile(join(folder, 'alertmanager-route.yml'), 'utf8')).toContain(
