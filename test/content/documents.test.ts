@@ -94,8 +94,8 @@ it('the commands that documents and guides name are there', () => {
       .map(({ text }) => text)
       .join('\n');
     const named = [
-      ...read(file).matchAll(/(?:bin\/amends|`amends) ([a-z]+)/g),
-      ...typed.matchAll(/^amends ([a-z]+)/gm),
+      ...read(file).matchAll(/(?:bin\/amends|`amends) ([a-z]+(?:-[a-z]+)*)/g),
+      ...typed.matchAll(/^amends ([a-z]+(?:-[a-z]+)*)/gm),
     ];
     for (const [, command] of named)
       expect([file, command, commands.has(command ?? '')]).toEqual([file, command, true]);
