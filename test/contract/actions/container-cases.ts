@@ -11,7 +11,8 @@ type Case = {
 
 export type ContainerCases = { readonly cases: Readonly<Record<string, Case>>; stop(): Promise<void> };
 
-export const CONTAINERS = ['cache', 'hanging', 'stuck'];
+/** What was called off half-way leaves its container half replaced: each of those has one that nobody else uses. */
+export const CONTAINERS = ['cache', 'hanging', 'stuck', 'half-recreated', 'half-rolled-back'];
 
 export const containerCases = (folder: string): ContainerCases => {
   const socket = join(folder, 'engine.sock');
@@ -22,11 +23,11 @@ export const containerCases = (folder: string): ContainerCases => {
   };
   return {
     cases: {
-      'container.recreate': { good: () => put('cache'), long: () => put('cache') },
+      'container.recreate': { good: () => put('cache'), long: () => put('half-recreated') },
       'container.restart': { good: () => put('cache'), long: () => put('hanging') },
       'container.rollback-image': {
         good: async () => ({ ...(await put('cache')), image: 'tiny:0' }),
-        long: async () => ({ ...(await put('cache')), image: 'tiny:0' }),
+        long: async () => ({ ...(await put('half-rolled-back')), image: 'tiny:0' }),
       },
       'container.wait-ready': { good: () => put('cache'), long: () => put('stuck', 'stuck') },
     },
