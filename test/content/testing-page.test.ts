@@ -24,7 +24,8 @@ let folder = '';
 beforeAll(async () => {
   parts = await testParts();
   folder = mkdtempSync(join(tmpdir(), 'amends-testing-page-'));
-  await cp(join(root, 'runbooks/redis'), join(folder, 'runbooks/redis'), { recursive: true });
+  for (const name of ['runbooks/redis', 'runbooks/groups'])
+    await cp(join(root, name), join(folder, name), { recursive: true });
   const degraded = 'degraded_modes: { redis_unavailable: { impact: less memory } }\n';
   writeFiles(folder, { ...Object.fromEntries(blocks), 'amends.yaml': `version: 1\n${degraded}` });
 });
