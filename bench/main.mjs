@@ -2,7 +2,7 @@
 // Progress goes to stderr. Exit 1 when a goal is missed.
 import { setUp } from '../scripts/setup.mjs';
 
-const names = ['accept', 'latency', 'idle', 'explain', 'audit'];
+const names = ['accept', 'latency', 'idle', 'explain', 'audit', 'backtest'];
 const [name, ...rest] = process.argv.slice(2);
 
 if (!names.includes(name)) {

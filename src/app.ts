@@ -1,6 +1,6 @@
 // The whole, tied together: the only file that names an adapter. Each resource registers its clean-up where it is made.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Registry } from 'prom-client';
 import { createSpawner } from './actions/spawner.ts';
@@ -37,7 +37,7 @@ import type { Notifier, Notifiers } from './port/notifier.ts';
 import type { Store } from './port/store.ts';
 import { createSources } from './sources/sources.ts';
 import { StoreRefused } from './store/refused.ts';
-import { openSqliteStore } from './store/sqlite.ts';
+import { openMemoryStore, openSqliteStore } from './store/sqlite.ts';
 
 export type App = {
   /** Resolves once it listens and works. */
@@ -92,31 +92,8 @@ const provenanceOf = ({ config, catalog, revision = null }: Loaded) => ({
 const loadWeb = async (settings: Settings): Promise<Result<WebConfig | null>> =>
   settings.webConfigFile === null ? ok(null) : loadWebConfig(settings.webConfigFile);
 
-/** In memory where the machine has room for files there: nothing in it has to outlive a crash. */
-const SCRATCH = ['/dev/shm', tmpdir()];
-
 /** An empty store that is gone once it is closed, for what is decided again. */
-export const openScratchStore = async (clock: Clock, ids: Ids, log: Log): Promise<Store> => {
-  const parent = SCRATCH.find((folder) => existsSync(folder)) ?? '.';
-  const folder = mkdtempSync(join(parent, 'amends-scratch-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  try {
-    const store = await openSqliteStore({
-      folder,
-      clock,
-      ids,
-      log,
-      owner: 'scratch',
-      acceptEmptyHistory: false,
-    });
-    // Nobody reads the audit of it.
-    const archiveAudit: Store['archiveAudit'] = async () => ({ did: 'nothing' });
-    return { ...store, archiveAudit, close: () => store.close().finally(remove) };
-  } catch (error) {
-    remove();
-    throw error;
-  }
-};
+export const openScratchStore = (clock: Clock, ids: Ids, log: Log): Store => openMemoryStore({ clock, ids, log });
 
 const GRACE_FOR_ANSWERS_MS = 2_000;
 const RESERVE_AFTER_MS = 60_000;

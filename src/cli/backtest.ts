@@ -1,24 +1,25 @@
 // `amends backtest`: what rules would have done on alerts that were, and what a change of them would do otherwise.
 import { execFile } from 'node:child_process';
-import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { parseDuration } from '../base/duration.ts';
 import { formatProblem } from '../base/failure.ts';
 import type { Settings } from '../config.ts';
 import type { Loaded } from '../engine/context.ts';
 import type { AskPrometheus } from '../replay/alert-series.ts';
-import type { Assumption, BacktestResult } from '../replay/backtest.ts';
-import type { Journal, RecordedDelivery } from '../replay/journal.ts';
-import type { Change } from '../replay/summary.ts';
+import type { BacktestResult } from '../replay/backtest.ts';
+import type { JournalText, RecordedConfig } from '../replay/journal.ts';
+import type { Assumption } from '../replay/past.ts';
+import type { Change, Difference, Summary } from '../replay/summary.ts';
+import type { Judged } from '../replay/witness.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
-import { loadFiles, prometheusAt, withScratch } from './terminal/offline.ts';
+import type { Recorded } from './terminal/offline.ts';
+import { EMPTY_JOURNAL, loadFiles, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable, table } from './terminal/text.ts';
 
@@ -27,32 +28,35 @@ export const command: Command = {
     'What the rules would have done on alerts that were: from a journal, or from what Prometheus remembers; with --against, what changes.',
   examples: [
     'amends backtest --from=journal.ndjson',
+    'amends backtest --url=http://amends.internal:9193 --since=7d --against=main',
     'amends backtest --from=journal.ndjson --against=main --markdown > comment.md',
     'amends backtest --prometheus=http://127.0.0.1:9090 --since=30d --recovery.mode=auto',
     'amends backtest --from=journal.ndjson --against=main --fail-on=newly_acts,acts_differently',
   ],
+  outputs: ['markdown'],
   define: (backtest, act) =>
     void addFileFlags(backtest)
-      .option('--from <file>', 'a journal, NDJSON')
+      .option('--from <file>', 'a journal, NDJSON (default: that of the amends at --url)')
       .option('--prometheus <url>', 'in place of a journal: alerts as its ALERTS series remembers them')
-      .option('--since <duration>', 'with --prometheus: how far back (default: 30d)')
+      .option('--since <duration>', 'how far back, unless --from says what (default: 30d)')
       .option('--against <what>', 'a git revision, or a folder with another configuration: only what differs')
       .option('--assume <outcome>', 'how runs end that never were: success, failure or recorded (default: recorded)')
       .option('--fail-on <changes>', 'with --against: exit 1 on any, or on some of newly_acts, no_longer_acts, ...')
-      .option('--markdown', 'as Markdown, for a pull request')
+      .option('--show <what>', 'each decision too: decisions, or all with repeats and ends')
+      .option('--markdown', 'as Markdown, for a pull request; the same as --output=markdown')
       .action(act(run)),
 };
 
-type Recorded = Pick<Journal, 'deliveries' | 'outcomes' | 'problems' | 'unused'>;
+const NO_POST = { code: 'no-post', mend: 'no amends takes such a post: export the journal anew, or delete the line' };
 
 const run = async (invocation: Invocation): Promise<number> => {
-  const { edge, options, output } = invocation;
-  const { ASSUMPTIONS } = await import('../replay/backtest.ts');
-  const { CHANGES, compare, summarise } = await import('../replay/summary.ts');
-  const text = await import('../replay/backtest-text.ts');
+  const { edge, options } = invocation;
+  const { ASSUMPTIONS } = await import('../replay/past.ts');
+  const { CHANGES, compare, createIncidents, createTally } = await import('../replay/summary.ts');
   const assume = ASSUMPTIONS.find((one) => one === (textOption(options, 'assume') ?? 'recorded'));
   if (assume === undefined) throw new Misuse(`--assume: one of ${ASSUMPTIONS.join(', ')}`);
   const failOn = changesOf(textOption(options, 'failOn'), CHANGES);
+  const shows = showsOf(textOption(options, 'show'));
   const against = textOption(options, 'against') ?? null;
   const settings = settingsOf(options);
 
@@ -60,30 +64,75 @@ const run = async (invocation: Invocation): Promise<number> => {
   const loaded = await loadFiles(settings);
   const base = against === null ? null : await loadOther(settings, against);
   const recorded = await readRecorded(invocation, ask);
-  for (const problem of recorded.problems) edge.err(printable(formatProblem(problem)));
-
-  const judge = (rules: Loaded, what: string): Promise<BacktestResult> =>
-    decideAgain({ rules, recorded, assume, ask, edge, what });
-  const before = base === null ? null : await judge(base, `under ${against ?? ''}`);
-  const after = await judge(loaded, 'under these rules');
-  const summary = summarise(after);
-  const differences = before === null ? [] : compare(before, after);
-  const compared = against === null ? null : { against, differences };
-
-  if (output === 'json') edge.out(JSON.stringify({ assume, summary, against, differences }));
-  else if (options['markdown'] === true) edge.out(text.backtestMarkdown(summary, assume, compared));
-  else {
-    edge.out(text.headOf(summary, assume).join('\n'));
-    if (compared !== null) {
-      edge.out(`\n${text.differencesSentence(differences, compared.against)}`);
-      if (differences.length > 0) edge.out(table(text.DIFFERENCE_COLUMNS, differences.map(text.differenceCells)));
-    }
-    edge.out(`\n${table(text.RULE_COLUMNS, summary.rules.map(text.ruleCells), 'No rule answered any of them.')}\n`);
-    edge.out(text.footOf(summary).join('\n'));
+  try {
+    for (const problem of recorded.problems) edge.err(printable(formatProblem(problem)));
+    const judge = (rules: Loaded, what: string, decided: (judged: Judged) => void): Promise<BacktestResult> =>
+      decideAgain({ rules, recorded, assume, ask, edge, what, decided });
+    const [was, is, tally] = [createIncidents(), createIncidents(), createTally()];
+    const shown: Judged[] = [];
+    if (base !== null) await judge(base, `under ${against ?? ''}`, (judged) => was.add(judged));
+    const result = await judge(loaded, 'under these rules', (judged) => {
+      tally.add(judged);
+      if (base !== null) is.add(judged);
+      if (shows(judged)) shown.push(judged);
+    });
+    const summary = tally.summary(result);
+    const differences = base === null ? [] : compare(was.found, is.found);
+    const otherRules = recorded.configs.length === 0 ? null : !recorded.configs.every(isOf(loaded));
+    await print(invocation, { summary, assume, against, differences, shown, otherRules });
+    for (const { line, why } of result.refused)
+      edge.err(printable(formatProblem({ ...NO_POST, message: why, file: recorded.name, line })));
+    const whole = recorded.problems.length === 0 && result.refused.length === 0;
+    if (!whole) edge.err('Not all of it could be read: the figures are of the rest.');
+    return whole && !differences.some(({ change }) => failOn.has(change)) ? FINE : FOUND;
+  } finally {
+    recorded.close();
   }
-  const whole = recorded.problems.length === 0 && after.refused.length === 0;
-  if (!whole) edge.err('Not all of it could be read: the figures are of the rest.');
-  return whole && !differences.some(({ change }) => failOn.has(change)) ? FINE : FOUND;
+};
+
+type Told = {
+  readonly summary: Summary;
+  readonly assume: Assumption;
+  readonly against: string | null;
+  readonly differences: readonly Difference[];
+  readonly shown: readonly Judged[];
+  /** Live decided under other rules or another configuration than these, at some time; null: nobody knows. */
+  readonly otherRules: boolean | null;
+};
+
+const print = async ({ edge, options, output }: Invocation, told: Told): Promise<void> => {
+  const text = await import('../replay/backtest-text.ts');
+  const { summary, assume, against, differences, shown, otherRules } = told;
+  const compared = against === null ? null : { against, differences };
+  if (output === 'json') {
+    const decisions = options['show'] === undefined ? {} : { decisions: shown };
+    return edge.out(JSON.stringify({ assume, summary, otherRules, against, differences, ...decisions }));
+  }
+  if (options['markdown'] === true || output === 'markdown')
+    return edge.out(text.backtestMarkdown(summary, assume, compared, otherRules));
+  edge.out(text.headOf(summary, assume, otherRules).join('\n'));
+  if (compared !== null) {
+    edge.out(`\n${text.differencesSentence(differences, compared.against)}`);
+    if (differences.length > 0) edge.out(table(text.DIFFERENCE_COLUMNS, differences.map(text.differenceCells)));
+  }
+  if (shown.length > 0) edge.out(`\n${table(text.DECISION_COLUMNS, shown.map(text.decisionCells))}`);
+  edge.out(`\n${table(text.RULE_COLUMNS, summary.rules.map(text.ruleCells), 'No rule answered any of them.')}\n`);
+  edge.out(text.footOf(summary).join('\n'));
+};
+
+const isOf =
+  ({ config, catalog }: Loaded) =>
+  (recorded: RecordedConfig): boolean =>
+    recorded.catalog === catalog.digest && recorded.config === config.digest;
+
+/** What says nothing of its own: the alert is known, or over. */
+const PLAIN: ReadonlySet<string> = new Set(['duplicate', 'resolved']);
+
+const showsOf = (text: string | undefined): ((judged: Judged) => boolean) => {
+  if (text === undefined) return () => false;
+  if (text === 'all') return () => true;
+  if (text === 'decisions') return ({ reason }) => !PLAIN.has(reason);
+  throw new Misuse('--show: decisions or all');
 };
 
 const changesOf = (text: string | undefined, known: readonly Change[]): ReadonlySet<Change> => {
@@ -95,27 +144,35 @@ const changesOf = (text: string | undefined, known: readonly Change[]): Readonly
   return new Set(found);
 };
 
-const readRecorded = async ({ edge, options }: Invocation, ask: AskPrometheus | null): Promise<Recorded> => {
+const readRecorded = async (invocation: Invocation, ask: AskPrometheus | null): Promise<Recorded> => {
+  const { options } = invocation;
   const file = textOption(options, 'from');
-  if ((file === undefined) === (ask === null)) throw new Misuse('give either --from=FILE or --prometheus=URL');
-  if (ask !== null) {
-    const since = parseDuration(textOption(options, 'since') ?? '30d');
-    if (since === undefined) throw new Misuse('--since: a duration, for example 30d');
-    const { readAlertSeries } = await import('../replay/alert-series.ts');
-    const to = edge.clock.now();
-    const read = await readAlertSeries(ask, to - since, to, (done, of) => edge.err(`${done} of ${of} days read`));
-    return {
-      deliveries: read.ok ? read.value : [],
-      outcomes: [],
-      problems: read.ok ? [] : read.problems,
-      unused: 0,
-    };
+  if (file !== undefined && ask !== null) throw new Misuse('give either --from=FILE or --prometheus=URL');
+  if (file !== undefined) return readJournalAt(file);
+  const since = textOption(options, 'since') ?? '30d';
+  const ago = parseDuration(since);
+  if (ago === undefined) throw new Misuse('--since: a duration, for example 30d');
+  return ask === null ? readRunning(invocation, since) : readSeries(invocation, ask, ago);
+};
+
+const readRunning = async ({ client, edge }: Invocation, since: string): Promise<Recorded> => {
+  const [{ readJournal }, { readRecord }] = await Promise.all([
+    import('../replay/journal.ts'),
+    import('./terminal/record.ts'),
+  ]);
+  const { lines } = await readRecord(client, since, (line) => edge.err(line));
+  async function* texts(): AsyncGenerator<JournalText> {
+    for (const text of lines) yield { text, again: () => text };
   }
-  const path = file ?? '';
-  if (!(await stat(path).catch(() => null))?.isFile())
-    throw new Misuse(`--from: ${path} is no file; amends journal export writes one`);
-  const { readJournal } = await import('../replay/journal.ts');
-  return readJournal(createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY }), path);
+  return { ...(await readJournal(texts(), client.url)), name: client.url, close: () => undefined };
+};
+
+const readSeries = async ({ edge }: Invocation, ask: AskPrometheus, ago: number): Promise<Recorded> => {
+  const { readAlertSeries } = await import('../replay/alert-series.ts');
+  const to = edge.clock.now();
+  const progress = (done: number, of: number): void => edge.err(`${done} of ${of} days read`);
+  const { deliveries, problems } = await readAlertSeries(ask, to - ago, to, progress);
+  return { ...EMPTY_JOURNAL, deliveries, problems, name: 'Prometheus', close: () => undefined };
 };
 
 const call = promisify(execFile);
@@ -148,27 +205,29 @@ const loadOther = async (settings: Settings, against: string): Promise<Loaded> =
 
 const decideAgain = async (given: {
   readonly rules: Loaded;
-  readonly recorded: Pick<Recorded, 'deliveries' | 'outcomes'>;
+  readonly recorded: Recorded;
   readonly assume: Assumption;
   readonly ask: AskPrometheus | null;
   readonly edge: Edge;
   readonly what: string;
+  readonly decided: (judged: Judged) => void;
 }): Promise<BacktestResult> => {
-  const { rules, recorded, assume, ask, edge, what } = given;
+  const { rules, recorded, assume, ask, edge, what, decided } = given;
   const [{ backtest }, { queryAt }, { loadParts }] = await Promise.all([
     import('../replay/backtest.ts'),
     import('../replay/alert-series.ts'),
     import('../app.ts'),
   ]);
-  const [first] = recorded.deliveries as readonly (RecordedDelivery | undefined)[];
   const { facts } = await loadParts();
-  return withScratch(first?.at ?? 0, (scratch) =>
+  const start = Math.min(recorded.deliveries[0]?.at ?? 0, recorded.acts[0]?.at ?? Infinity);
+  return withScratch(start, (scratch) =>
     backtest({
-      ...recorded,
       ...scratch,
+      journal: recorded,
       loaded: rules,
       facts,
       assume,
+      decided,
       progress: (done, of) => edge.err(`${done} of ${of} deliveries decided ${what}`),
       ...(ask === null ? {} : { query: (promql: string) => queryAt(ask, promql, scratch.clock.now()) }),
     }),

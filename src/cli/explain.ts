@@ -1,18 +1,21 @@
 // `amends explain`: why something was done, or was not, from what was stored with the decision; or, of an alert that has not
 // come, what the files here would say to it.
-import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { readFile } from 'node:fs/promises';
 import { text as textOf } from 'node:stream/consumers';
+import { refused } from '../base/failure.ts';
 import { isObject } from '../base/json.ts';
-import type { RecordedDelivery, RecordedOutcome } from '../replay/journal.ts';
+import type { Config } from '../config.ts';
+import type { Sources } from '../port/sources.ts';
+import type { AskPrometheus } from '../replay/alert-series.ts';
+import type { Journal } from '../replay/journal.ts';
 import type { Answer, Client } from './terminal/client.ts';
 import { CallFailed } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import { explanationPage, missPage } from './terminal/explanation.ts';
-import { loadFiles, prometheusAt, withScratch } from './terminal/offline.ts';
+import type { Recorded } from './terminal/offline.ts';
+import { EMPTY_JOURNAL, loadFiles, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable } from './terminal/text.ts';
 
@@ -88,44 +91,57 @@ const unlessMissing = async (call: Promise<Answer>): Promise<Answer | null> => {
   }
 };
 
-type Recorded = { readonly deliveries: readonly RecordedDelivery[]; readonly outcomes: readonly RecordedOutcome[] };
-
 const explainBefore = async (invocation: Invocation): Promise<number> => {
-  const { edge, options, output } = invocation;
-  const ask = prometheusAt(textOption(options, 'prometheus'));
-  const only = textOption(options, 'rule');
+  const ask = prometheusAt(textOption(invocation.options, 'prometheus'));
   const recorded = await recordedOf(invocation);
+  try {
+    return await explainLast(invocation, recorded, ask);
+  } finally {
+    recorded.close();
+  }
+};
+
+/** The last delivery of `recorded`, by what is before it. */
+const explainLast = async (
+  { edge, options, output }: Invocation,
+  recorded: Recorded,
+  ask: AskPrometheus | null,
+): Promise<number> => {
+  const only = textOption(options, 'rule');
   const asked = recorded.deliveries.at(-1);
   if (asked === undefined) throw new Misuse('--from: there is no delivery on that line');
   const loaded = await loadFiles(settingsOf(options));
   const names = loaded.catalog.rules.rules.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) throw new Misuse(`--rule: there is no rule ${only} in use`);
-  const { alertsIn, foresee, nearMisses } = await import('../replay/foresee.ts');
-  const { queryAt } = await import('../replay/alert-series.ts');
-  const { loadParts } = await import('../app.ts');
-  const { outside } = await import('../http/outside.ts');
+  const [{ alertsIn, foresee, nearMisses }, { loadParts }, { outside }] = await Promise.all([
+    import('../replay/foresee.ts'),
+    import('../app.ts'),
+    import('../http/outside.ts'),
+  ]);
   const { facts } = await loadParts();
-  const query =
-    ask === null
-      ? async () => ({
-          ok: false as const,
-          problems: [{ code: 'no-prometheus', message: 'without --prometheus=URL nobody answers PromQL' }],
-        })
-      : (promql: string) => queryAt(ask, promql, asked.at);
+  const fromJournal = textOption(options, 'from') !== undefined;
+  const answer = await answererOf(ask, fromJournal ? { journal: recorded, config: loaded.config } : null);
   const foreseen = await withScratch(recorded.deliveries[0]?.at ?? asked.at, (scratch) =>
-    foresee({ ...recorded, ...scratch, loaded, facts, assume: 'recorded', query }),
+    foresee({
+      ...scratch,
+      journal: recorded,
+      loaded,
+      facts,
+      assume: 'recorded',
+      query: (promql) => answer(promql, scratch.clock.now()),
+    }),
   );
   if (foreseen.refused !== null) {
     edge.err(`The body cannot be read: ${printable(foreseen.refused)}`);
     return FOUND;
   }
-  const alerts = alertsIn(asked.body, asked.at);
+  const alerts = alertsIn(asked.body(), asked.at);
   const explained: Answer[] = [];
   for (const [index, explanation] of foreseen.explanations.entries()) {
     const alert = alerts[index];
     const near = only !== undefined || explanation.decision.reason === 'no_match';
-    const misses =
-      alert === undefined || !near ? [] : await nearMisses(alert, { loaded, facts, now: asked.at, query }, only);
+    const asking = { loaded, facts, now: asked.at, query: (promql: string) => answer(promql, asked.at) };
+    const misses = alert === undefined || !near ? [] : await nearMisses(alert, asking, only);
     // Its ids are of a record that is gone with this command.
     const decision = { ...explanation.decision, id: null, runId: null };
     explained.push({
@@ -134,22 +150,42 @@ const explainBefore = async (invocation: Invocation): Promise<number> => {
       wouldMatch: misses,
     });
   }
-  const history =
-    textOption(options, 'from') === undefined ? 'an empty history' : `the journal up to line ${asked.line}`;
+  const history = fromJournal ? `the journal up to line ${asked.line}` : EMPTY_HISTORY;
   if (output === 'json') edge.out(JSON.stringify({ history, explanations: explained }));
   else edge.out(explained.map((one) => pageBefore(one, history, only)).join('\n\n'));
   return FINE;
 };
 
+type Answerer = (promql: string, at: number) => ReturnType<Sources['query']>;
+
+/** Prometheus when it may be asked, else what the journal has of its answers, else nobody. */
+const answererOf = async (
+  ask: AskPrometheus | null,
+  past: { readonly journal: Journal; readonly config: Config } | null,
+): Promise<Answerer> => {
+  if (ask !== null) {
+    const { queryAt } = await import('../replay/alert-series.ts');
+    return (promql, at) => queryAt(ask, promql, at);
+  }
+  const message = 'without --prometheus=URL nobody answers PromQL';
+  if (past === null) return async () => refused([{ code: 'no-prometheus', message }]);
+  const { createPast } = await import('../replay/past.ts');
+  const said = createPast(past.journal, { assume: 'recorded', config: past.config });
+  return async (promql, at) => said.query(promql, at);
+};
+
+const EMPTY_HISTORY = 'an empty history';
+
 const pageBefore = (explanation: Answer, history: string, only: string | undefined): string => {
   const labels = isObject(explanation['labels']) ? explanation['labels'] : {};
   const misses = Array.isArray(explanation['wouldMatch']) ? explanation['wouldMatch'].filter(isObject) : [];
+  const said = history === EMPTY_HISTORY ? 'that it fires' : 'what the journal has, else that it fires';
   return [
     `{${Object.entries(labels)
       .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
       .map(printable)
       .join(', ')}}`,
-    `Guards as of ${history}; Alertmanager is taken to say that it fires. Nothing was done.`,
+    `Guards as of ${history}; Alertmanager is taken to say ${said}. Nothing was done.`,
     '',
     explanationPage(explanation),
     ...(misses.length > 0 ? ['', 'What would make it match:', missPage(misses)] : []),
@@ -163,17 +199,19 @@ const recordedOf = async (invocation: Invocation): Promise<Recorded> => {
   if (from !== undefined) return upToLine(from, textOption(options, 'line'));
   const at = timeOf(textOption(options, 'at'), edge.clock.now());
   const file = textOption(options, 'body');
-  const body = file === undefined ? undefined : await bodyOf(file);
-  const alerts = body ?? [
+  const alerts = (file === undefined ? undefined : await bodyOf(file)) ?? [
     {
       labels: pairs(textOption(options, 'label'), '--label'),
       annotations: pairs(textOption(options, 'annotation'), '--annotation'),
     },
   ];
   const posted = isObject(alerts) && Array.isArray(alerts['alerts']) ? alerts : deliveryOf(alerts, at);
+  const body = Buffer.from(JSON.stringify(posted));
   return {
-    deliveries: [{ type: 'delivery', line: 1, at, source: 'alertmanager', body: Buffer.from(JSON.stringify(posted)) }],
-    outcomes: [],
+    ...EMPTY_JOURNAL,
+    deliveries: [{ line: 1, at, source: 'alertmanager', body: () => body }],
+    name: file ?? '--label',
+    close: () => undefined,
   };
 };
 
@@ -233,12 +271,11 @@ const upToLine = async (path: string, line: string | undefined): Promise<Recorde
   const number = Number(line);
   if (line === undefined || !Number.isInteger(number) || number < 1)
     throw new Misuse('--from needs --line=N: the line of the delivery that is explained');
-  if (!(await stat(path).catch(() => null))?.isFile())
-    throw new Misuse(`--from: ${path} is no file; amends journal export writes one`);
-  const { readJournal } = await import('../replay/journal.ts');
-  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
-  const journal = await readJournal(lines, path);
+  const journal = await readJournalAt(path);
   const at = journal.deliveries.findIndex((delivery) => delivery.line === number);
-  if (at < 0) throw new Misuse(`--line: there is no delivery on line ${number} of ${path}`);
-  return { deliveries: journal.deliveries.slice(0, at + 1), outcomes: journal.outcomes };
+  if (at < 0) {
+    journal.close();
+    throw new Misuse(`--line: there is no delivery on line ${number} of ${path}`);
+  }
+  return { ...journal, deliveries: journal.deliveries.slice(0, at + 1) };
 };

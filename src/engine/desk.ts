@@ -18,7 +18,7 @@ import { changedSince, needsAnother } from './bound.ts';
 import type { EngineContext } from './context.ts';
 import { admitter } from './decider.ts';
 import type { Decider } from './decider.ts';
-import { historyQueryOf } from './evaluate.ts';
+import { historyQueryOf, presentOf } from './evaluate.ts';
 import { closeBreaker } from './breaker.ts';
 import { makePlan } from './planner.ts';
 import { askPresent } from './present.ts';
@@ -250,6 +250,7 @@ const recover = async (context: EngineContext, wakes: Wakes, request: RecoverReq
       },
       plans: [{ runbook: plan.value.runbook.name, digests: { ...plan.value.digests } }],
       ...traceOf(request),
+      present: presentOf([wish]),
     },
   };
   const [decided] = await context.store.decide(

@@ -66,7 +66,7 @@ export const evaluateAlert = async (context: EngineContext, subject: Subject, as
     request: {
       ...request,
       wishes,
-      record: { ...request.record, present: wishes.map(({ present }) => present as unknown as JsonObject) },
+      record: { ...request.record, present: presentOf(wishes) },
     },
   };
 };
@@ -78,6 +78,13 @@ export const traced = (evaluated: Evaluated, traceparent: string | null): Evalua
   const wishes = request.wishes.map((wish) => ({ ...wish, plan: { ...wish.plan, traceparent } }));
   return { ...evaluated, request: { ...request, wishes, record: { ...request.record, traceparent } } };
 };
+
+/** What was true then, and what was asked for it: all that it takes to decide again without asking. */
+export const presentOf = (wishes: readonly Wish[]): readonly JsonObject[] =>
+  wishes.map(({ plan, present }) => ({
+    ...(present as unknown as JsonObject),
+    ...(plan.policy.minHealthy === null ? {} : { query: plan.policy.minHealthy.query }),
+  }));
 
 const evaluateRules = async (context: EngineContext, subject: Subject): Promise<Evaluated> => {
   const loaded = context.loaded();

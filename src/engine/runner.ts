@@ -13,6 +13,8 @@ import { work, LEASE_MS } from './worker.ts';
 export type Runner = Loop & {
   /** Claims and drives whatever may be worked on; resolves when nothing more can be claimed and all of it is put down. */
   tick(): Promise<void>;
+  /** Takes up one run that may be worked on, and does not wait for its end. False: there is none, or nobody is free. */
+  claim(): Promise<boolean>;
   /** Who would take up a run that is admitted now; null while nobody is free. */
   taker(): Taker | null;
   /** Drives a run that was claimed with its admission. */
@@ -93,6 +95,7 @@ export const createRunner = (context: EngineContext, onRunEnded: (view: RunAlone
     },
     taker: () => (started && isFree() ? { owner: context.owner, leaseMs: LEASE_MS } : null),
     take,
+    claim: claimOne,
     async tick() {
       await claimAll();
       while (drives.size > 0) {

@@ -14,9 +14,14 @@ const STEP_MS = 60_000;
 const CHUNK_MS = 86_400_000;
 /** A sample that is missing once is a scrape that was late; two are an end. */
 const GAP_MS = 2.5 * STEP_MS;
+/** Days in a row or not; each may take as long as the caller has patience. */
+const MOST_FAILURES = 3;
 const NOT_LABELS: ReadonlySet<string> = new Set(['__name__', 'alertstate']);
 
 type Firing = { readonly labels: Readonly<Record<string, string>>; readonly from: number; to: number };
+
+/** A day that Prometheus does not give is a problem; the others are still used. */
+export type AlertSeries = { readonly deliveries: readonly RecordedDelivery[]; readonly problems: readonly Problem[] };
 
 /** Posts as Alertmanager would have sent them: one when an alert began, one when it was over. Times in milliseconds UTC. */
 export const readAlertSeries = async (
@@ -24,7 +29,8 @@ export const readAlertSeries = async (
   from: number,
   to: number,
   progress?: (done: number, of: number) => void,
-): Promise<Result<readonly RecordedDelivery[]>> => {
+): Promise<AlertSeries> => {
+  const problems: Problem[] = [];
   const open = new Map<string, Firing>();
   const firings: Firing[] = [];
   const chunks = Math.ceil((to - from) / CHUNK_MS);
@@ -39,7 +45,10 @@ export const readAlertSeries = async (
         step: String(STEP_MS / 1_000),
       });
     } catch (error) {
-      return refused([failed(error, start)]);
+      problems.push(failed(error, start));
+      // An address that nobody answers at is not asked once a day of a month.
+      if (problems.length >= MOST_FAILURES) break;
+      continue;
     }
     for (const { metric, values } of matrixOf(answer)) {
       const labels = Object.fromEntries(Object.entries(metric).filter(([name]) => !NOT_LABELS.has(name)));
@@ -56,7 +65,7 @@ export const readAlertSeries = async (
     }
     progress?.(chunk + 1, chunks);
   }
-  return ok(deliveriesOf(firings, to));
+  return { deliveries: deliveriesOf(firings, to), problems };
 };
 
 const failed = (error: unknown, start: number): Problem => ({
@@ -102,7 +111,8 @@ const post = ({ labels, from }: Firing, at: number, endsAt: number | null): Reco
     generatorURL: '',
   };
   const body = { version: '4', groupKey: '{}', receiver: 'amends', status, truncatedAlerts: 0, alerts: [alert] };
-  return { type: 'delivery', line: 0, at, source: 'alertmanager', body: Buffer.from(JSON.stringify(body)) };
+  const text = JSON.stringify(body);
+  return { line: 0, at, source: 'alertmanager', body: () => Buffer.from(text) };
 };
 
 /** An instant query as it would have been answered at `at`. */

@@ -1,12 +1,13 @@
 // A backtest as people read it: in a terminal, and as Markdown in a pull request.
-import type { Assumption } from './backtest.ts';
+import type { Assumption } from './past.ts';
 import type { Change, Difference, RuleSummary, Summary } from './summary.ts';
+import type { Judged } from './witness.ts';
 import { CHANGES } from './summary.ts';
 
 const ASSUMED: Readonly<Record<Assumption, string>> = {
   success: 'every run is taken to have helped, and takes no time',
   failure: 'no run is taken to have helped, and takes no time',
-  recorded: "runs end as the journal's own did; others are taken to have helped. They take no time",
+  recorded: "runs end as and when the journal's own did; others are taken to have helped, and take no time",
 };
 
 const TITLES: Readonly<Record<Change, string>> = {
@@ -33,11 +34,53 @@ const heldText = ({ held, wouldBeHeld }: RuleSummary): string =>
 
 const MOST_DIFFERENCES = 50;
 
-export const headOf = (summary: Summary, assume: Assumption): readonly string[] => [
+export const headOf = (summary: Summary, assume: Assumption, otherRules: boolean | null): readonly string[] => [
   spanText(summary),
-  `Assumed: ${ASSUMED[assume]}; nobody answers approvals.${
+  `Assumed: ${ASSUMED[assume]}. Questions that nobody answered in the journal expire.${
     summary.assumedRuns === 0 ? '' : ` ${summary.assumedRuns} runs had no recorded outcome.`
   }`,
+  ...(otherRules === null
+    ? []
+    : [
+        otherRules
+          ? 'Live decided under other rules or another configuration than these, at least for a time.'
+          : 'Live decided under these same rules and this configuration.',
+      ]),
+  ...unknownText(summary),
+  ...(summary.undone.length === 0
+    ? []
+    : [
+        `${summary.undone.length} acts of people could not be done again: ${summary.undone
+          .slice(0, MOST_NAMED)
+          .map(({ line, why }) => `line ${line}: ${why}`)
+          .join('; ')}.`,
+      ]),
+];
+
+const MOST_NAMED = 5;
+const namedText = (counts: Readonly<Record<string, number>>): string => {
+  const all = Object.entries(counts).toSorted(([left, a], [right, b]) => b - a || (left < right ? -1 : 1));
+  const named = all.slice(0, MOST_NAMED).map(([name, times]) => `${name} ${times}`);
+  return [...named, ...(all.length > MOST_NAMED ? [`${all.length - MOST_NAMED} more`] : [])].join(', ');
+};
+
+const unknownText = ({ unknown: { alerts, queries } }: Summary): readonly string[] => [
+  ...(Object.keys(alerts).length === 0
+    ? []
+    : [`Not in the journal: what Alertmanager said (taken as firing): ${namedText(alerts)}.`]),
+  ...(Object.keys(queries).length === 0
+    ? []
+    : [`Not in the journal: what Prometheus answered (taken as no answer): ${namedText(queries)}.`]),
+];
+
+export const DECISION_COLUMNS = ['at', 'origin', 'alert', 'target', 'reason', 'rule'] as const;
+export const decisionCells = (one: Judged): readonly string[] => [
+  new Date(one.at).toISOString(),
+  one.origin,
+  one.alertname,
+  [one.component, one.target].filter((name) => name !== null).join(' '),
+  one.would === null ? one.reason : `${one.reason} (would be ${one.would})`,
+  [one.rule, one.strategy].filter((name) => name !== null).join(' > '),
 ];
 
 export const RULE_COLUMNS = ['rule', 'acted', 'asked', 'would act', 'escalated', 'capped', 'held'] as const;
@@ -105,11 +148,12 @@ export const backtestMarkdown = (
   summary: Summary,
   assume: Assumption,
   compared: { readonly against: string; readonly differences: readonly Difference[] } | null,
+  otherRules: boolean | null,
 ): string =>
   [
     '## Backtest',
     '',
-    ...headOf(summary, assume),
+    ...headOf(summary, assume, otherRules),
     '',
     ...(compared === null ? [] : comparedMarkdown(compared.against, compared.differences)),
     '### Rules',

@@ -24,18 +24,18 @@ export type Foreseen = {
   readonly refused: string | null;
 };
 
-/** The last of `deliveries` is explained; those before it are what had happened. */
+/** The last delivery is explained; what is before it is what had happened. */
 export const foresee = async (input: Omit<BacktestInput, 'decided' | 'aftermath'>): Promise<Foreseen> => {
-  const last = input.deliveries.length - 1;
+  const last = input.journal.deliveries.length - 1;
   const ids: string[] = [];
   const { refused } = await backtest({
     ...input,
     aftermath: false,
-    decided: (id, delivery) => {
+    decided: ({ delivery }, id) => {
       if (delivery === last) ids.push(id);
     },
   });
-  const line = input.deliveries[last]?.line;
+  const line = input.journal.deliveries[last]?.line;
   const rows = await Promise.all(ids.map(async (id) => input.store.decision(id)));
   return {
     explanations: rows.flatMap((row) => (row === null ? [] : [explain(row)])),

@@ -1,114 +1,206 @@
 // A journal: what happened, a line each, so that it can be decided again. Whatever cannot be read is said with its line,
 // and the rest is still used.
+import type { Labels } from '../alert/alert.ts';
 import type { Problem } from '../base/failure.ts';
+import type { JsonObject } from '../base/json.ts';
 import { isObject } from '../base/json.ts';
 
-/** A webhook post as it came in. `at` is milliseconds UTC, `line` where it stands. */
-export type RecordedDelivery = {
-  readonly type: 'delivery';
-  readonly line: number;
-  readonly at: number;
+/** `at` is milliseconds UTC, `line` where it stands. */
+type Place = { readonly at: number; readonly line: number };
+
+/** A webhook post as it came in. */
+export type RecordedDelivery = Place & {
   readonly source: string;
-  readonly body: Buffer;
+  /** Read anew at each call: a busy month does not lie in memory. */
+  readonly body: () => Buffer;
 };
 
-/** How a run came out. `at` is when it was asked for. */
-export type RecordedOutcome = {
-  readonly type: 'outcome';
-  readonly line: number;
-  readonly at: number;
+/** How a run came out. `at` is when it was asked for; the other times are null in journals that do not have them. */
+export type RecordedOutcome = Place & {
   readonly component: string;
   readonly target: string;
   readonly strategy: string;
-  readonly recovered: boolean;
+  readonly outcome: string;
+  readonly cause: string;
+  readonly endedAt: number | null;
 };
 
-export type JournalEntry = RecordedDelivery | RecordedOutcome;
+/** What somebody did: a control, an answer to a question, a run by hand. `what` is the line as it is. */
+export type RecordedAct = Place & { readonly type: ActType; readonly what: JsonObject };
+const ACTS = ['control', 'approval', 'manual'] as const;
+type ActType = (typeof ACTS)[number];
+
+/** What Alertmanager said about an alert, or Prometheus about a query. */
+export type RecordedFact = Place &
+  (
+    | { readonly asked: 'alertmanager'; readonly source: string; readonly labels: Labels; readonly state: string }
+    | { readonly asked: 'prometheus'; readonly query: string; readonly value: number | null; readonly problem: string }
+  );
+
+/** When amends' own clock looked at an alert again. */
+export type RecordedRetry = Place & { readonly source: string; readonly labels: Labels };
+
+/** Under which rules, runbooks and configuration live decided from then on. */
+export type RecordedConfig = Place & { readonly catalog: string; readonly config: string };
 
 export type Journal = {
-  /** By time; those of one moment as they stand in the file. */
+  /** By time, like all the others; those of one moment as they stand in the file. */
   readonly deliveries: readonly RecordedDelivery[];
+  readonly acts: readonly RecordedAct[];
   readonly outcomes: readonly RecordedOutcome[];
+  readonly facts: readonly RecordedFact[];
+  readonly retries: readonly RecordedRetry[];
+  readonly configs: readonly RecordedConfig[];
   /** Lines that could not be read. */
   readonly problems: readonly Problem[];
-  /** Lines of types that a backtest has no use for. */
-  readonly unused: number;
 };
 
-const MOST_PROBLEMS = 20;
-/** Written by amends for other readers, or for a later backtest. */
-const OTHER_TYPES: ReadonlySet<unknown> = new Set(['control', 'retry', 'manual', 'approval', 'fact', 'config']);
+/** A line, and how to get at it again when its turn has come. */
+export type JournalText = { readonly text: string; readonly again: () => string };
 
-/** Reads NDJSON as `amends journal export` writes it (DESIGN section 8). */
-export const readJournal = async (lines: AsyncIterable<string>, file: string): Promise<Journal> => {
-  const deliveries: RecordedDelivery[] = [];
-  const outcomes: RecordedOutcome[] = [];
+const TYPES = ['delivery', 'outcome', 'retry', 'fact', 'config', ...ACTS] as const;
+const MOST_PROBLEMS = 20;
+
+/** Reads NDJSON as `amends journal export` writes it (docs/backtest.md). */
+export const readJournal = async (lines: AsyncIterable<JournalText>, file: string): Promise<Journal> => {
+  const found = {
+    delivery: [] as RecordedDelivery[],
+    act: [] as RecordedAct[],
+    outcome: [] as RecordedOutcome[],
+    fact: [] as RecordedFact[],
+    retry: [] as RecordedRetry[],
+    config: [] as RecordedConfig[],
+  };
   const problems: Problem[] = [];
-  let unused = 0;
   let bad = 0;
-  let number = 0;
+  let line = 0;
   for await (const text of lines) {
-    number += 1;
-    if (text.trim() === '') continue;
-    const read = readLine(text, number);
-    if (read === null) unused += 1;
-    else if ('message' in read) {
+    line += 1;
+    if (text.text.trim() === '') continue;
+    const read = readLine(text, line);
+    if (read.type === 'problem') {
       bad += 1;
-      if (bad <= MOST_PROBLEMS) problems.push({ ...read, file, line: number });
-    } else if (read.type === 'delivery') deliveries.push(read);
-    else outcomes.push(read);
+      if (bad <= MOST_PROBLEMS) problems.push({ ...read.problem, file, line });
+    } else (found[read.type] as Array<typeof read.entry>).push(read.entry);
   }
   if (bad > MOST_PROBLEMS)
     problems.push({ code: 'more-bad-lines', message: `${bad - MOST_PROBLEMS} more lines could not be read`, file });
-  deliveries.sort((left, right) => left.at - right.at || left.line - right.line);
-  outcomes.sort((left, right) => left.at - right.at || left.line - right.line);
-  return { deliveries, outcomes, problems, unused };
+  for (const entries of Object.values(found)) (entries as Place[]).sort(byTime);
+  return {
+    deliveries: found.delivery,
+    acts: found.act,
+    outcomes: found.outcome,
+    facts: found.fact,
+    retries: found.retry,
+    configs: found.config,
+    problems,
+  };
 };
 
-const bad = (message: string, mend: string): Problem => ({ code: 'bad-journal-line', message, mend });
+const byTime = (left: Place, right: Place): number => left.at - right.at || left.line - right.line;
 
-const readLine = (text: string, line: number): JournalEntry | Problem | null => {
+type Read =
+  | { readonly type: 'delivery'; readonly entry: RecordedDelivery }
+  | { readonly type: 'act'; readonly entry: RecordedAct }
+  | { readonly type: 'outcome'; readonly entry: RecordedOutcome }
+  | { readonly type: 'fact'; readonly entry: RecordedFact }
+  | { readonly type: 'retry'; readonly entry: RecordedRetry }
+  | { readonly type: 'config'; readonly entry: RecordedConfig }
+  | { readonly type: 'problem'; readonly problem: Problem };
+
+const bad = (message: string, mend: string): Read => ({
+  type: 'problem',
+  problem: { code: 'bad-journal-line', message, mend },
+});
+const EXPORT = 'export the journal anew';
+
+const readLine = (given: JournalText, line: number): Read => {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(given.text);
   } catch (error) {
     return bad(
-      `no JSON: ${(error as Error).message}`,
+      `no JSON: ${(error as Error).message.slice(0, 200)}`,
       'a line was cut or is not from a journal; export it anew, or delete it',
     );
   }
   if (!isObject(parsed)) return bad('no JSON object', 'each line is one object with type and at');
-  const at = typeof parsed['at'] === 'string' ? Date.parse(parsed['at']) : Number.NaN;
-  if (!Number.isFinite(at)) return bad('at is no RFC 3339 time', 'for example 2026-11-01T12:00:00.000Z');
-  if (OTHER_TYPES.has(parsed['type'])) return null;
-  if (parsed['type'] === 'delivery') return readDelivery(parsed, at, line);
-  if (parsed['type'] === 'outcome') return readOutcome(parsed, at, line);
-  return bad(
-    `type is ${JSON.stringify(parsed['type'])}`,
-    'delivery, outcome, control, retry, manual, approval, fact or config',
-  );
+  const at = timeOf(parsed['at']);
+  if (at === null) return bad('at is no RFC 3339 time', 'for example 2026-11-01T12:00:00.000Z');
+  const type = TYPES.find((one) => one === parsed['type']);
+  switch (type) {
+    case 'delivery':
+      return readDelivery(parsed, { at, line }, given.again);
+    case 'outcome':
+      return readOutcome(parsed, { at, line });
+    case 'fact':
+      return readFact(parsed, { at, line });
+    case 'retry':
+      return isLabels(parsed['labels'])
+        ? { type, entry: { at, line, source: textOr(parsed['source'], 'alertmanager'), labels: parsed['labels'] } }
+        : bad('a retry without labels', EXPORT);
+    case 'config':
+      return {
+        type,
+        entry: { at, line, catalog: textOr(parsed['catalog'], ''), config: textOr(parsed['config'], '') },
+      };
+    case 'control':
+    case 'approval':
+    case 'manual':
+      return { type: 'act', entry: { at, line, type, what: parsed as JsonObject } };
+    case undefined:
+      return bad(
+        `type is ${JSON.stringify(parsed['type'])}`,
+        'delivery, outcome, control, retry, manual, approval, fact or config',
+      );
+    default:
+      return type satisfies never;
+  }
 };
 
-const readDelivery = (parsed: Record<string, unknown>, at: number, line: number): RecordedDelivery | Problem => {
+const timeOf = (value: unknown): number | null => {
+  const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isFinite(at) ? at : null;
+};
+const textOr = (value: unknown, other: string): string => (typeof value === 'string' ? value : other);
+const isLabels = (value: unknown): value is Labels =>
+  isObject(value) && Object.values(value).every((one) => typeof one === 'string');
+
+const readDelivery = (parsed: Record<string, unknown>, place: Place, again: () => string): Read => {
   const { body, source } = parsed;
   if (!isObject(body)) return bad('body is no object', 'the body of the webhook post as it came in');
   return {
     type: 'delivery',
-    line,
-    at,
-    source: typeof source === 'string' ? source : 'alertmanager',
-    body: Buffer.from(JSON.stringify(body)),
+    entry: {
+      ...place,
+      source: textOr(source, 'alertmanager'),
+      body: () => Buffer.from(JSON.stringify((JSON.parse(again()) as { readonly body: unknown }).body)),
+    },
   };
 };
 
-const readOutcome = (parsed: Record<string, unknown>, at: number, line: number): RecordedOutcome | Problem => {
-  const { component, target, strategy, outcome } = parsed;
+const readOutcome = (parsed: Record<string, unknown>, place: Place): Read => {
+  const { component, target, strategy, outcome, cause, ended_at: endedAt } = parsed;
   if (
     typeof component !== 'string' ||
     typeof target !== 'string' ||
     typeof strategy !== 'string' ||
     typeof outcome !== 'string'
   )
-    return bad('an outcome without component, target, strategy or outcome', 'export the journal anew');
-  return { type: 'outcome', line, at, component, target, strategy, recovered: outcome === 'resolved' };
+    return bad('an outcome without component, target, strategy or outcome', EXPORT);
+  return {
+    type: 'outcome',
+    entry: { ...place, component, target, strategy, outcome, cause: textOr(cause, ''), endedAt: timeOf(endedAt) },
+  };
+};
+
+const readFact = (parsed: Record<string, unknown>, place: Place): Read => {
+  const { asked, source, labels, state, query, value, problem } = parsed;
+  if (asked === 'alertmanager' && isLabels(labels) && typeof state === 'string')
+    return { type: 'fact', entry: { ...place, asked, source: textOr(source, 'alertmanager'), labels, state } };
+  if (asked === 'prometheus' && typeof query === 'string') {
+    const number = typeof value === 'number' ? value : null;
+    return { type: 'fact', entry: { ...place, asked, query, value: number, problem: textOr(problem, '') } };
+  }
+  return bad('a fact that neither Alertmanager nor Prometheus gave', EXPORT);
 };

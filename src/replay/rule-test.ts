@@ -15,7 +15,8 @@ import type { DecisionCase, RuleTest, TestAct, TestAlert } from './test-schema.t
 import type { TestParts, TestWorld } from './test-world.ts';
 import { answerQuery, answeredFacts, createTestWorld } from './test-world.ts';
 import { assumedActions, withoutEffects } from './virtual.ts';
-import type { VirtualClock } from './virtual.ts';
+import type { LeapingClock } from './virtual-clock.ts';
+import type { Ending } from './virtual.ts';
 
 /** What is in force for an alert at one moment, in the words of a test's `exp_` members. */
 export type Observed = {
@@ -356,7 +357,7 @@ const askedOf = (trace: Json | undefined): Observed['asked'] =>
     .map((one) => ({ rule: String(one['rule']), matched: one['matched'] === true }));
 
 /** How each run comes out, one after the other; the last one said repeats. */
-const outcomesOf = (given: NonNullable<RuleTest['run_outcomes']>): ((runbook: string) => boolean) => {
+const outcomesOf = (given: NonNullable<RuleTest['run_outcomes']>): ((runbook: string) => Ending) => {
   const used = new Map<string, number>();
   return (runbook) => {
     const key = Object.hasOwn(given, runbook) ? runbook : 'default';
@@ -364,12 +365,12 @@ const outcomesOf = (given: NonNullable<RuleTest['run_outcomes']>): ((runbook: st
     const turn = used.get(runbook) ?? 0;
     used.set(runbook, turn + 1);
     const outcome = typeof said === 'string' ? said : (said[turn] ?? said.at(-1));
-    return outcome === 'resolved';
+    return { how: outcome === 'resolved' ? 'helped' : 'failed', endsAt: null };
   };
 };
 
 /** The present, as the test's own timeline has it. */
-const sourcesOf = (test: RuleTest, start: number, clock: VirtualClock): Sources => ({
+const sourcesOf = (test: RuleTest, start: number, clock: LeapingClock): Sources => ({
   async alert(labels) {
     const at = clock.now() - start;
     const firing = test.alerts.filter(

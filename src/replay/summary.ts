@@ -1,12 +1,13 @@
 // What a backtest comes to: for each rule what it did, when it was busiest, and what another set of rules does otherwise.
 import type { Reason } from '../run/reasons.ts';
-import type { BacktestResult, Judged } from './backtest.ts';
+import type { BacktestResult } from './backtest.ts';
+import type { Judged } from './witness.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const BUSIEST = 5;
 
-/** Counts of decisions. `held` is by the reason, `wouldBeHeld` is of shadow decisions. */
+/** Counts of decisions; `escalated` is also of runs after which a human was called. `held` is by the reason, `wouldBeHeld` is of shadow decisions. */
 export type RuleSummary = {
   readonly rule: string;
   readonly acted: number;
@@ -35,6 +36,8 @@ export type Summary = {
   readonly busiestHours: ReadonlyArray<{ readonly hour: string; readonly acts: number; readonly alerts: number }>;
   readonly worstDay: { readonly day: string; readonly acts: number; readonly alerts: number } | null;
   readonly assumedRuns: number;
+  readonly unknown: BacktestResult['unknown'];
+  readonly undone: BacktestResult['undone'];
   readonly refused: BacktestResult['refused'];
 };
 
@@ -56,87 +59,111 @@ const sorted = (counts: ReadonlyMap<string, number>): Record<string, number> =>
 const acts = ({ reason, would }: Judged): boolean =>
   reason === 'admitted' || reason === 'awaiting_approval' || would === 'admitted';
 
-export const summarise = (result: BacktestResult): Summary => {
+/** Takes decisions one by one: a month of them need not lie in memory. */
+export type Tally = { add(judged: Judged): void; summary(result: BacktestResult): Summary };
+
+export const createTally = (): Tally => {
   const decisions = new Map<string, number>();
-  for (const { reason } of result.decisions) count(decisions, reason);
+  const rules = new Map<string, RuleTally>();
+  const hours = new Map<number, Span>();
+  return {
+    add(judged) {
+      count(decisions, judged.reason);
+      if (judged.rule !== null) {
+        const tally = rules.get(judged.rule) ?? emptyRule();
+        rules.set(judged.rule, tally);
+        addToRule(tally, judged);
+      }
+      const hour = Math.floor(judged.at / HOUR_MS) * HOUR_MS;
+      const span = hours.get(hour) ?? { acts: 0, alerts: 0 };
+      hours.set(hour, span);
+      span.acts += acts(judged) ? 1 : 0;
+      span.alerts += judged.origin === 'delivery' ? 1 : 0;
+    },
+    summary: (result) => summaryOf(result, decisions, rules, hours),
+  };
+};
+
+type Span = { acts: number; alerts: number };
+type RuleTally = Record<'acted' | 'asked' | 'wouldAct' | 'escalated' | 'capped', number> & {
+  readonly held: Map<string, number>;
+  readonly wouldBeHeld: Map<string, number>;
+};
+const emptyRule = (): RuleTally => ({
+  acted: 0,
+  asked: 0,
+  wouldAct: 0,
+  escalated: 0,
+  capped: 0,
+  held: new Map(),
+  wouldBeHeld: new Map(),
+});
+
+const addToRule = (tally: RuleTally, { reason, would }: Judged): void => {
+  if (reason === 'admitted') tally.acted += 1;
+  if (reason === 'awaiting_approval') tally.asked += 1;
+  if (would === 'admitted') tally.wouldAct += 1;
+  if (reason === 'escalated') tally.escalated += 1;
+  if (CAPS.has(reason) || (would !== null && CAPS.has(would))) tally.capped += 1;
+  if (!NOT_HELD.has(reason)) count(tally.held, reason);
+  if (would !== null && would !== 'admitted') count(tally.wouldBeHeld, would);
+};
+
+const summaryOf = (
+  result: BacktestResult,
+  decisions: ReadonlyMap<string, number>,
+  rules: ReadonlyMap<string, RuleTally>,
+  hours: ReadonlyMap<number, Span>,
+): Summary => {
   const runs = new Map<string, number>();
   for (const run of result.runs) count(runs, JSON.stringify([run.component, run.strategy, run.outcome]));
-  const [worst] = busiest(result.decisions, DAY_MS, 1);
+  const days = new Map<number, Span>();
+  for (const [hour, { acts: acted, alerts }] of hours) {
+    const at = Math.floor(hour / DAY_MS) * DAY_MS;
+    const day = days.get(at) ?? { acts: 0, alerts: 0 };
+    days.set(at, { acts: day.acts + acted, alerts: day.alerts + alerts });
+  }
+  const [worst] = busiest(days, 1);
   return {
     from: result.from === null ? null : iso(result.from),
     to: result.to === null ? null : iso(result.to),
     deliveries: result.deliveries,
     alerts: result.alerts,
     decisions: sorted(decisions),
-    rules: rulesOf(result.decisions),
+    rules: [...rules]
+      .toSorted(([left], [right]) => (left < right ? -1 : 1))
+      .map(([rule, { held, wouldBeHeld, ...counts }]) => ({
+        rule,
+        ...counts,
+        escalated: counts.escalated + result.handedOver.filter((name) => name === rule).length,
+        held: sorted(held),
+        wouldBeHeld: sorted(wouldBeHeld),
+      })),
     runs: [...runs]
       .map(([key, times]) => {
         const [component, strategy, outcome] = JSON.parse(key) as [string, string, string];
         return { component, strategy, outcome, count: times };
       })
       .toSorted((left, right) => right.count - left.count),
-    busiestHours: busiest(result.decisions, HOUR_MS, BUSIEST).map(({ at, ...counts }) => ({
-      hour: iso(at),
-      ...counts,
-    })),
+    busiestHours: busiest(hours, BUSIEST).map(({ at, ...counts }) => ({ hour: iso(at), ...counts })),
     worstDay: worst === undefined ? null : { day: iso(worst.at).slice(0, 10), acts: worst.acts, alerts: worst.alerts },
     assumedRuns: result.assumedRuns,
+    unknown: result.unknown,
+    undone: result.undone,
     refused: result.refused,
   };
 };
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-const rulesOf = (decisions: readonly Judged[]): readonly RuleSummary[] => {
-  const byRule = new Map<string, Judged[]>();
-  for (const decision of decisions) {
-    const { rule } = decision;
-    if (rule === null) continue;
-    const its = byRule.get(rule) ?? [];
-    its.push(decision);
-    byRule.set(rule, its);
-  }
-  return [...byRule]
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
-    .map(([rule, its]) => {
-      const held = new Map<string, number>();
-      const wouldBeHeld = new Map<string, number>();
-      for (const { reason, would } of its) {
-        if (!NOT_HELD.has(reason)) count(held, reason);
-        if (would !== null && would !== 'admitted') count(wouldBeHeld, would);
-      }
-      const number = (wanted: (one: Judged) => boolean): number => its.filter(wanted).length;
-      return {
-        rule,
-        acted: number(({ reason }) => reason === 'admitted'),
-        asked: number(({ reason }) => reason === 'awaiting_approval'),
-        wouldAct: number(({ would }) => would === 'admitted'),
-        escalated: number(({ reason }) => reason === 'escalated'),
-        capped: number(({ reason, would }) => CAPS.has(reason) || (would !== null && CAPS.has(would))),
-        held: sorted(held),
-        wouldBeHeld: sorted(wouldBeHeld),
-      };
-    });
-};
-
 const busiest = (
-  decisions: readonly Judged[],
-  length: number,
+  spans: ReadonlyMap<number, Span>,
   most: number,
-): ReadonlyArray<{ readonly at: number; readonly acts: number; readonly alerts: number }> => {
-  const spans = new Map<number, { acts: number; alerts: number }>();
-  for (const decision of decisions) {
-    const at = Math.floor(decision.at / length) * length;
-    const span = spans.get(at) ?? { acts: 0, alerts: 0 };
-    span.acts += acts(decision) ? 1 : 0;
-    span.alerts += decision.origin === 'delivery' ? 1 : 0;
-    spans.set(at, span);
-  }
-  return [...spans]
+): ReadonlyArray<{ readonly at: number; readonly acts: number; readonly alerts: number }> =>
+  [...spans]
     .map(([at, counts]) => ({ at, ...counts }))
     .toSorted((left, right) => right.acts - left.acts || right.alerts - left.alerts || left.at - right.at)
     .slice(0, most);
-};
 
 export const CHANGES = ['newly_acts', 'no_longer_acts', 'acts_differently', 'other_reason'] as const;
 export type Change = (typeof CHANGES)[number];
@@ -152,22 +179,29 @@ export type Difference = {
   readonly after: readonly string[];
 };
 
-type Incident = { readonly first: Judged; readonly acts: readonly string[]; readonly words: readonly string[] };
+type Incident = { readonly first: Judged; readonly acts: string[]; readonly words: string[] };
+export type Incidents = ReadonlyMap<number, Incident>;
 
 /** By the place in the journal at which an incident opened: both sides read the same one. */
-const incidentsOf = (decisions: readonly Judged[]): ReadonlyMap<number, Incident> => {
-  const found = new Map<number, { first: Judged; acts: string[]; words: string[] }>();
-  for (const decision of decisions) {
-    const { episode, reason } = decision;
-    if (episode === null || reason === 'duplicate' || reason === 'resolved') continue;
-    const incident = found.get(episode) ?? { first: decision, acts: [], words: [] };
-    const text = wordsOf(decision);
-    if (acts(decision)) incident.acts.push(text);
-    // Looked at again and again while it is held: once is enough.
-    if (incident.words.at(-1) !== text) incident.words.push(text);
-    found.set(episode, incident);
-  }
-  return found;
+export const createIncidents = (): { add(judged: Judged): void; readonly found: Incidents } => {
+  const found = new Map<number, Incident>();
+  /** Thousands of incidents have the same few words. */
+  const texts = new Map<string, string>();
+  return {
+    found,
+    add(judged) {
+      const { episode, reason } = judged;
+      if (episode === null || reason === 'duplicate' || reason === 'resolved') return;
+      const incident = found.get(episode) ?? { first: judged, acts: [], words: [] };
+      const said = wordsOf(judged);
+      const text = texts.get(said) ?? said;
+      texts.set(text, text);
+      if (acts(judged)) incident.acts.push(text);
+      // Looked at again and again while it is held: once is enough.
+      if (incident.words.at(-1) !== text) incident.words.push(text);
+      found.set(episode, incident);
+    },
+  };
 };
 
 const wordsOf = ({ reason, rule, strategy, would }: Judged): string => {
@@ -177,9 +211,7 @@ const wordsOf = ({ reason, rule, strategy, would }: Judged): string => {
 };
 
 /** Incident by incident, in the order in which they opened. */
-export const compare = (before: BacktestResult, after: BacktestResult): readonly Difference[] => {
-  const was = incidentsOf(before.decisions);
-  const is = incidentsOf(after.decisions);
+export const compare = (was: Incidents, is: Incidents): readonly Difference[] => {
   const numbers = [...new Set([...was.keys(), ...is.keys()])].toSorted((left, right) => left - right);
   return numbers.flatMap((number) => {
     const left = was.get(number);

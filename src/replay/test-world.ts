@@ -2,6 +2,7 @@
 // is told to. Nothing outside is asked or done.
 import type { Alert } from '../alert/alert.ts';
 import { ok, refused } from '../base/failure.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Ids } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Redactor } from '../base/secret.ts';
@@ -14,21 +15,22 @@ import type { Fact, Facts } from '../port/fact.ts';
 import type { Sources } from '../port/sources.ts';
 import { PROMETHEUS_FAILED } from '../port/sources.ts';
 import type { Store } from '../port/store.ts';
-import type { Telemetry } from '../port/telemetry.ts';
+import { stillParts } from './still.ts';
 import type { Figures } from './test-schema.ts';
-import type { VirtualClock } from './virtual.ts';
-import { createOrderedIds, createVirtualClock } from './virtual.ts';
+import type { LeapingClock } from './virtual-clock.ts';
+import { createLeapingClock } from './virtual-clock.ts';
+import { createOrderedIds } from './virtual.ts';
 
 /** What a test cannot make by itself: its caller knows the adapters. */
 export type TestParts = {
   readonly actions: Actions;
   readonly facts: Facts;
   readonly log: Log;
-  openStore(clock: VirtualClock, ids: Ids): Promise<Store>;
+  openStore(clock: Clock, ids: Ids): Store;
 };
 
 export type TestWorld = {
-  readonly clock: VirtualClock;
+  readonly clock: LeapingClock;
   readonly ids: Ids;
   readonly store: Store;
   readonly engine: Engine;
@@ -46,7 +48,7 @@ type Given = {
   readonly loaded: Loaded;
   readonly start: number;
   readonly actions: Actions;
-  readonly sources: (clock: VirtualClock) => Sources;
+  readonly sources: (clock: LeapingClock) => Sources;
   readonly around?: (store: Store) => Store;
 };
 
@@ -60,9 +62,9 @@ const LEASE_MS = 10 * 366 * 86_400_000;
 const FAR = Number.MAX_SAFE_INTEGER;
 
 export const createTestWorld = async (given: Given): Promise<TestWorld> => {
-  const clock = createVirtualClock(given.start);
+  const clock = createLeapingClock(given.start);
   const ids = createOrderedIds();
-  const store = await given.parts.openStore(clock, ids);
+  const store = given.parts.openStore(clock, ids);
   const context = contextOf(given, clock, ids, store);
   const engine = createEngine(context);
   const janitor = createJanitor(context);
@@ -106,7 +108,7 @@ export const createTestWorld = async (given: Given): Promise<TestWorld> => {
 };
 
 /** When something happens by itself: an episode is looked at again, a run has settled, a question is brought up. */
-const nextDue = async (store: Store, clock: VirtualClock): Promise<number | null> => {
+const nextDue = async (store: Store, clock: LeapingClock): Promise<number | null> => {
   const [episode] = await store.dueEpisodes(FAR, 1);
   const next = episode?.nextEvaluationAt ?? null;
   const settling = await store.settledRuns(FAR);
@@ -147,30 +149,13 @@ const bodyOf = (
 };
 
 const nothing = (): void => undefined;
-const SILENT: Telemetry = {
-  delivery: nothing,
-  alert: nothing,
-  unknownFields: nothing,
-  watchdog: nothing,
-  decision: nothing,
-  ruleDecision: nothing,
-  runStarted: nothing,
-  runEnded: nothing,
-  runIneffective: nothing,
-  step: nothing,
-  probe: nothing,
-  notification: nothing,
-  acknowledged: nothing,
-  decided: nothing,
-  admission: nothing,
-  verification: nothing,
-};
 /** What is in a test file is no secret, and what is expected has to be seen. */
 const OPEN: Redactor = { register: nothing, text: (text) => text, value: (value) => value };
 
-const contextOf = (given: Given, clock: VirtualClock, ids: Ids, store: Store): EngineContext => {
+const contextOf = (given: Given, clock: LeapingClock, ids: Ids, store: Store): EngineContext => {
   const leased: Store = { ...store, claim: (owner, now) => store.claim(owner, now, LEASE_MS) };
   return {
+    ...stillParts('test'),
     store: given.around?.(leased) ?? leased,
     clock,
     ids,
@@ -178,20 +163,9 @@ const contextOf = (given: Given, clock: VirtualClock, ids: Ids, store: Store): E
     redactor: OPEN,
     actions: given.actions,
     facts: given.parts.facts,
-    notifiers: new Map(),
-    spawner: { run: notHere, sweep: async () => 0, stop: async () => undefined },
     sources: given.sources(clock),
-    telemetry: SILENT,
-    halt: { reason: () => null },
-    emergency: { reserve: async () => undefined, keep: nothing, entries: () => [], settled: nothing, clear: nothing },
-    storeHealth: { trouble: () => null },
-    owner: 'test',
     loaded: () => given.loaded,
   };
-};
-
-const notHere = async (): Promise<never> => {
-  throw new Error('a test runs no command');
 };
 
 /** What Prometheus answers at a moment, by the id of a fact or by the query; undefined: the test does not say. */

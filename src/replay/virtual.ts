@@ -1,33 +1,11 @@
-// A world in which time is what the journal says and nothing is done: every runbook is one step whose outcome is assumed.
+// A world in which nothing is done: every runbook is one step that ends as the run did, or as is assumed of it.
 import { z } from 'zod';
-import type { Clock } from '../base/clock.ts';
 import { ActionError } from '../base/failure.ts';
 import type { Ids } from '../base/ids.ts';
 import type { Loaded } from '../engine/context.ts';
 import type { Action, Actions } from '../port/action.ts';
 import { defineAction } from '../port/action.ts';
 import type { ActionStep, Aftermath, Runbook } from '../runbook/runbook.ts';
-
-export type VirtualClock = Clock & {
-  /** Goes on to `at`; never back. */
-  moveTo(at: number): void;
-};
-
-/** Time moves when it is told to, and when somebody sleeps. */
-export const createVirtualClock = (start: number): VirtualClock => {
-  let now = start;
-  return {
-    now: () => now,
-    monotonic: () => now,
-    after: () => ({ cancel: () => undefined }),
-    async sleep(ms) {
-      now += Math.max(0, ms);
-    },
-    moveTo(at) {
-      now = Math.max(now, at);
-    },
-  };
-};
 
 /** Ids in their order, the same ones every time: what happens in one moment is told apart by them. */
 export const createOrderedIds = (): Ids => {
@@ -47,11 +25,15 @@ export type AssumedRun = {
   readonly at: number;
 };
 
+/** How a run ends. `endsAt` is milliseconds UTC; null: it takes no time. */
+export type Ending = { readonly how: 'helped' | 'failed' | 'stuck'; readonly endsAt: number | null };
+
 const ACT = 'backtest.act';
 const CHECK = 'backtest.check';
+/** No run of a backtest is ended by its time: those of the record ended as it says. */
+const NO_TIMEOUT_MS = 30 * 86_400_000;
 
-/** `recovers` says how a run came out, or would have. */
-export const assumedActions = (recovers: (run: AssumedRun) => boolean): Actions =>
+export const assumedActions = (endingOf: (run: AssumedRun) => Ending): Actions =>
   new Map<string, Action>([
     [
       ACT,
@@ -61,12 +43,14 @@ export const assumedActions = (recovers: (run: AssumedRun) => boolean): Actions 
         input: z.strictObject({ strategy: z.string() }),
         outputs: {},
         undo: 'nothing was done',
-        defaultTimeout: 1_000,
+        defaultTimeout: NO_TIMEOUT_MS,
         async run({ strategy }, context) {
           context.began();
           const { component, target } = context.run;
-          if (!recovers({ component, target, strategy, at: context.clock.now() }))
-            throw new ActionError('permanent', 'assumed not to have helped');
+          const { how, endsAt } = endingOf({ component, target, strategy, at: context.clock.now() });
+          if (endsAt !== null) await context.clock.sleep(endsAt - context.clock.now(), context.signal);
+          if (how === 'failed') throw new ActionError('permanent', 'it did not help');
+          if (how === 'stuck') throw new ActionError('indeterminate', 'nobody could tell what became of it');
           return { outputs: {} };
         },
       }),
@@ -92,9 +76,10 @@ const actOf = (runbook: Runbook): ActionStep => ({
   uses: ACT,
   with: { strategy: runbook.strategy },
   if: null,
-  timeout: 1_000,
+  timeout: NO_TIMEOUT_MS,
   retry: { attempts: 1, delay: 0, factor: 1 },
-  idempotent: true,
+  // One that may have happened and may not leaves the run stuck, as it did.
+  idempotent: false,
   continueOnError: false,
   undo: null,
   probe: null,
@@ -103,6 +88,7 @@ const actOf = (runbook: Runbook): ActionStep => ({
 
 const assumed = (runbook: Runbook): Runbook => ({
   ...runbook,
+  timeout: NO_TIMEOUT_MS,
   before: [],
   steps: [actOf(runbook)],
   rollback: null,
@@ -125,11 +111,17 @@ const assumed = (runbook: Runbook): Runbook => ({
   onExhausted: NOTHING_AFTER,
 });
 
+const KEPT_DAYS = 1;
+
 /** The same rules, caps and digests; runbooks that do nothing. */
 export const withoutEffects = ({ config, catalog }: Loaded): Loaded => ({
   config: {
     ...config,
     probes: [],
+    // Nobody is told anything, and nothing that is decided looks further back than this at what came in.
+    statusUpdates: { SEV1: null, SEV2: null, SEV3: null, SEV4: null },
+    degradedModes: new Map([...config.degradedModes].map(([name, mode]) => [name, { ...mode, notify: [] }])),
+    journalRetentionDays: KEPT_DAYS,
     components: new Map(
       [...config.components].map(([name, component]) => [name, { ...component, allowedActions: [ACT, CHECK] }]),
     ),

@@ -16,6 +16,15 @@ export type Connection = {
 
 const FULL = 2;
 
+/** Nowhere but in this process, and gone with it: nothing to make durable. */
+export const openInMemory = (clock: Clock): Connection => {
+  const database = new Database(':memory:');
+  database.pragma('foreign_keys = on');
+  database.pragma('recursive_triggers = on');
+  database.pragma('temp_store = memory');
+  return connectionTo(database, clock, 'begin immediate');
+};
+
 export const openConnection = (
   file: string,
   clock: Clock,
@@ -43,10 +52,17 @@ export const openConnection = (
     database.close();
     throw error;
   }
+  return connectionTo(database, clock, options.writes ? 'begin immediate' : 'begin', options.onCommit);
+};
+
+const connectionTo = (
+  database: Database.Database,
+  clock: Clock,
+  begin: 'begin' | 'begin immediate',
+  onCommit?: OnCommit,
+): Connection => {
   const statements = createStatements(database);
-  const queries = new Kysely<Tables>({
-    dialect: sqliteDialect(database, statements, clock, options.writes ? 'begin immediate' : 'begin', options.onCommit),
-  });
+  const queries = new Kysely<Tables>({ dialect: sqliteDialect(database, statements, clock, begin, onCommit) });
   return { database, statements, queries };
 };
 

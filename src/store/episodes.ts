@@ -10,12 +10,25 @@ const notClosed = sql<boolean>`state <> 'closed'`;
 
 /** A parameter each; SQLite takes 32,766. */
 const IDS_A_QUERY = 500;
+/** Up to so many are looked up one by one: to build a query for them costs more. */
+const FEW = 10;
+
+const byId = prepared((queries, given: { id: string }) =>
+  queries.selectFrom('episodes').selectAll().where('id', '=', given.id),
+);
 
 export const readEpisodes = async (
   queries: Queries,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, EpisodeRow>> => {
   const found = new Map<string, EpisodeRow>();
+  if (ids.length <= FEW) {
+    for (const id of ids) {
+      const row = await byId.first(queries, { id });
+      if (row !== undefined) found.set(id, toEpisodeRow(row));
+    }
+    return found;
+  }
   for (let from = 0; from < ids.length; from += IDS_A_QUERY) {
     const rows = await queries
       .selectFrom('episodes')

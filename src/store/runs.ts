@@ -210,10 +210,12 @@ export const changeRun: Deciding<RunView> = (queries, runId, lease, now, decide)
 export const extendRun: Deciding<RunAlone> = (queries, runId, lease, now, decide) =>
   change(queries, runId, lease, now, aloneOf, decide);
 
+const allOpen = prepared((queries) =>
+  queries.selectFrom('runs').selectAll().where(underWay).orderBy('created_at').orderBy('id'),
+);
+
 export const readActiveRuns = async (queries: Queries): Promise<readonly RunRow[]> =>
-  (await queries.selectFrom('runs').selectAll().where(underWay).orderBy('created_at').orderBy('id').execute()).map(
-    toRunRow,
-  );
+  (await allOpen.all(queries, {})).map(toRunRow);
 
 const watched = (queries: Queries) =>
   queries
@@ -226,6 +228,17 @@ const watchedUntil = prepared((queries, given: { now: number }) =>
 
 /** A parameter each; SQLite takes 32,766. */
 const NAMES_A_QUERY = 500;
+/** Up to so many are looked up one by one: to build a query for them costs more. */
+const FEW = 10;
+
+const watchedOn = {
+  target: prepared((queries, given: { name: string }) =>
+    watched(queries).where('target', '=', given.name).orderBy('created_at').orderBy('id'),
+  ),
+  episode_id: prepared((queries, given: { name: string }) =>
+    watched(queries).where('episode_id', '=', given.name).orderBy('created_at').orderBy('id'),
+  ),
+};
 
 export const readSettlingRuns = async (
   queries: Queries,
@@ -233,6 +246,11 @@ export const readSettlingRuns = async (
 ): Promise<readonly SettlingRun[]> => {
   const found = new Map<string, SettlingRun>();
   const find = async (column: 'target' | 'episode_id', names: readonly string[]): Promise<void> => {
+    if (names.length <= FEW) {
+      for (const name of names)
+        for (const row of await watchedOn[column].all(queries, { name })) found.set(row.id, toSettlingRun(row));
+      return;
+    }
     for (let from = 0; from < names.length; from += NAMES_A_QUERY) {
       const some = names.slice(from, from + NAMES_A_QUERY);
       for (const row of await watched(queries).where(column, 'in', some).orderBy('created_at').orderBy('id').execute())

@@ -13,7 +13,7 @@ import { createSealing } from './audit-sealing.ts';
 import { verifyAudit } from './audit-verify.ts';
 import type { AuditVerdict, NotedHead } from './audit-verify.ts';
 import type { Connection } from './connection.ts';
-import { asPortError, isFatal, openConnection, sqliteCode } from './connection.ts';
+import { asPortError, isFatal, openConnection, openInMemory, sqliteCode } from './connection.ts';
 import { advanceNow, effectiveNow, readControls } from './controls.ts';
 import { decideAll } from './decide.ts';
 import type { OnCommit } from './driver.ts';
@@ -81,12 +81,33 @@ export const openSqliteStore = async (options: SqliteOptions): Promise<SqliteSto
     writer = openWriter(paths, options);
     await prepare(writer, paths, options, created);
     const reader = openConnection(paths.database, options.clock, { writes: false, maxPages: null });
-    return createStore(paths, options, writer, reader, () => owned?.release());
+    return createStore(
+      () => bytesOf(paths),
+      options,
+      writer,
+      reader,
+      () => owned?.release(),
+    );
   } catch (error) {
     writer?.database.close();
     owned?.release();
     throw asPortError(error);
   }
+};
+
+/** An empty store in memory alone, for what is decided again and thrown away: one connection reads and writes. */
+export const openMemoryStore = (options: Pick<SqliteOptions, 'clock' | 'ids' | 'log'>): SqliteStore => {
+  const connection = openInMemory(options.clock);
+  migrate(connection.database, ':memory:', options.clock.now());
+  const store = createStore(
+    () => 0,
+    { ...options, folder: '' },
+    connection,
+    connection,
+    () => undefined,
+  );
+  // Nobody reads the audit of it.
+  return { ...store, archiveAudit: async () => ({ did: 'nothing' }) };
 };
 
 const openWriter = (paths: Paths, options: SqliteOptions): Connection => {
@@ -141,8 +162,10 @@ const prepare = async (writer: Connection, paths: Paths, options: SqliteOptions,
 
 const isFirst = (paths: Paths): boolean => !existsSync(paths.marker);
 
+type Opened = Pick<SqliteOptions, 'folder' | 'clock' | 'ids' | 'log' | 'onFatal'>;
+
 /** Both ways into the database; after a fatal error neither opens again. */
-const createGates = (options: SqliteOptions, writer: Connection, reader: Connection) => {
+const createGates = (options: Opened, writer: Connection, reader: Connection) => {
   let closedBy: Error | null = null;
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     if (closedBy !== null) throw new StoreUnavailable('the store is closed', { cause: closedBy });
@@ -177,8 +200,8 @@ const createGates = (options: SqliteOptions, writer: Connection, reader: Connect
 };
 
 const createStore = (
-  paths: Paths,
-  options: SqliteOptions,
+  bytes: () => number,
+  options: Opened,
   writer: Connection,
   reader: Connection,
   release: () => void,
@@ -275,7 +298,7 @@ const createStore = (
       })),
     outboxDue: (now, limit) => reading((queries) => outboxDue(queries, now, limit)),
     outboxDone: (id, _now, result) => writing((queries) => outboxDone(queries, id, result)),
-    figures: () => reading((queries) => readFigures(queries, bytesOf(paths))),
+    figures: () => reading((queries) => readFigures(queries, bytes())),
     prune: (before, limit) => writing((queries) => prune(queries, before, limit)),
     auditHead: () => reading(auditHead),
     archiveAudit: (given, now) => sealing.archive(given, now),

@@ -100,6 +100,8 @@ export type Servers = {
     readonly web?: Readonly<Record<string, unknown>>;
     /** What it remembers already: a folder of its blocks. */
     readonly data?: string;
+    /** How long it remembers (default: its own, 15d). */
+    readonly retention?: string;
   }): Promise<Running>;
   alertmanager(options: {
     readonly config: Readonly<Record<string, unknown>>;
@@ -153,7 +155,7 @@ export const startedHere = (): Servers => {
         '/-/ready',
       );
     },
-    async prometheus({ config, rules = {}, web, data }) {
+    async prometheus({ config, rules = {}, web, data, retention = '15d' }) {
       const at = await folder();
       await mkdir(join(at, 'rules'));
       for (const [name, text] of Object.entries(rules)) await writeFile(join(at, 'rules', name), text);
@@ -168,6 +170,7 @@ export const startedHere = (): Servers => {
           args: [
             `--config.file=${file}`,
             `--storage.tsdb.path=${data ?? join(at, 'data')}`,
+            `--storage.tsdb.retention.time=${retention}`,
             `--web.listen-address=127.0.0.1:${port}`,
             '--log.level=warn',
             ...guarded,

@@ -4,7 +4,7 @@ import type { Client } from './client.ts';
 import type { Edge } from './edge.ts';
 
 /** Every command knows table, json and text; others are those of a command that names them. */
-export type OutputFormat = 'table' | 'json' | 'text' | 'github' | 'sarif';
+export type OutputFormat = 'table' | 'json' | 'text' | 'markdown' | 'github' | 'sarif';
 
 /** Options and arguments as commander read them; each command knows the names that it declared. */
 export type Options = Readonly<Record<string, string | boolean | undefined>>;

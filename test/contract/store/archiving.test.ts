@@ -4,7 +4,7 @@ import type { ArchiveSlice, Store } from '../../../src/port/store.ts';
 import type { Write } from '../../../src/run/writes.ts';
 import { DAY, START, everything, heldClock } from './given.ts';
 import type { OpenStore } from './given.ts';
-import { onEveryStore } from './stores.ts';
+import { onEveryLastingStore } from './stores.ts';
 
 const told = (subject: string): Write => ({ type: 'audit', actor: 'anna', action: 'halt', subject, detail: {} });
 const TODAY = Math.floor(START / DAY) * DAY;
@@ -102,4 +102,4 @@ const archiving = (openStore: OpenStore): void => {
   });
 };
 
-onEveryStore(archiving);
+onEveryLastingStore(archiving);
