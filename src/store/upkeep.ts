@@ -54,6 +54,7 @@ export const prune = async (queries: Queries, before: number, limit: number): Pr
   return deleted;
 };
 
+/** Open entries have no index by episode, so they are read once, not once an incident. */
 const OVER = [
   (before: number, limit: number) => sql`delete from outbox where id in (
     select id from outbox where at < ${before} and status <> 'pending' order by at, id limit ${limit})`,
@@ -63,11 +64,11 @@ const OVER = [
   (before: number, limit: number) => sql`delete from episodes where id in (
     select id from episodes
     where opened_at < ${before} and state = 'closed' and had_run = 0
+      and id not in (select episode_id from inbox where status = 'open' and episode_id is not null)
       and not exists (select 1 from alerts where alerts.episode_id = episodes.id)
       and not exists (select 1 from decisions where decisions.episode_id = episodes.id)
       and not exists (select 1 from attempts where attempts.episode_id = episodes.id)
       and not exists (select 1 from runs where runs.episode_id = episodes.id)
-      and not exists (select 1 from inbox where status = 'open' and inbox.episode_id = episodes.id)
     order by opened_at, id limit ${limit})`,
 ];
 
