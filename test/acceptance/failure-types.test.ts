@@ -50,6 +50,10 @@ const OTHERS = [
   ['application', 'planned_rollback', 'staged-rollback'],
   ['application', 'promotion_stuck', 'promote-again'],
   ['application', 'circuit_breaker_open', 'reset-breaker'],
+  ['kubernetes', 'crash_loop', 'rollout_undo'],
+  ['kubernetes', 'node_not_ready', 'cordon_node'],
+  ['kubernetes', 'pod_stuck', 'delete_stuck_pod'],
+  ['kubernetes', 'replicas_mismatch', 'rollout_restart'],
   ['remote-host', 'remote_disk_full', 'disk-cleanup'],
 ] as const;
 const ALL = [...SOURCE, ...OTHERS];
