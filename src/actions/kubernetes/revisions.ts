@@ -6,7 +6,7 @@ import { defineAction } from '../../port/action.ts';
 import { withCluster } from './cluster.ts';
 import { declared, deployment, namespace } from './connect.ts';
 import type { Revision } from './workload.ts';
-import { revisionsOf, sameVersion } from './workload.ts';
+import { refuseUnseen, revisionsOf, sameVersion } from './workload.ts';
 
 const SHOWN = 10;
 
@@ -31,6 +31,7 @@ export default defineAction({
   }),
   outputs: {
     current: 'the number of the current revision',
+    current_hash: 'its pod-template-hash: rollout-undo leaves no other one',
     revision: 'the number of the one to go back to',
     hash: 'its pod-template-hash, by which rollout-undo knows it again',
     change: 'the images that would change, as `container: from -> to`',
@@ -44,6 +45,7 @@ export default defineAction({
   run: ({ connect, revision: wanted }, context) =>
     withCluster(connect, context, [], async (cluster) => {
       const found = await cluster.deployment(connect.namespace, connect.deployment);
+      refuseUnseen(found);
       const revisions = await revisionsOf(cluster, connect.namespace, found);
       const [current] = revisions;
       const to = revisions.find((one) =>
@@ -60,6 +62,7 @@ export default defineAction({
       return {
         outputs: {
           current: current.revision,
+          current_hash: current.hash,
           revision: to.revision,
           hash: to.hash,
           change: changeBetween(current, to),

@@ -1,10 +1,13 @@
-// Back to a revision that was resolved beforehand and that an approver has seen: the very one, or nothing.
+// Back to a revision that was resolved beforehand and that an approver has seen, from the one that it was seen to leave: the
+// very ones, or nothing.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { need, untilUnchanged, withCluster } from './cluster.ts';
 import { declared, deployment, namespace } from './connect.ts';
-import { refusesRollout, revisionsOf } from './workload.ts';
+import { refuseUnseen, refusesRollout, revisionsOf, sameTemplate } from './workload.ts';
+
+const templateHash = z.string().regex(/^[a-z0-9]{1,63}$/, { message: 'a pod-template-hash' });
 
 export default defineAction({
   summary:
@@ -14,7 +17,9 @@ export default defineAction({
     connect: declared({ namespace, deployment }),
     revision: z.int().min(1).max(1_000_000_000),
     /** Its pod-template-hash: the number of a revision changes when it becomes the current one. */
-    hash: z.string().regex(/^[a-z0-9]{1,63}$/, { message: 'a pod-template-hash' }),
+    hash: templateHash,
+    /** Of the revision that it leaves: what somebody has put in its place meanwhile stays. */
+    from_hash: templateHash,
     max_pods: z.int().min(1).max(1_000).default(50),
   }),
   outputs: {
@@ -23,9 +28,9 @@ export default defineAction({
     images: 'the images of the revision that it goes back to',
     generation: 'of the deployment after it',
   },
-  undo: 'kubernetes.rollout-undo with `revision: ${{ undo.revision }}` and `hash: ${{ undo.hash }}`',
+  undo: 'kubernetes.rollout-undo with `revision: ${{ undo.revision }}`, `hash: ${{ undo.hash }}` and `from_hash: ${{ undo.from_hash }}`',
   defaultTimeout: 30_000,
-  run: ({ connect, revision, hash, max_pods: maxPods }, context) => {
+  run: ({ connect, revision, hash, from_hash: fromHash, max_pods: maxPods }, context) => {
     const { namespace: space, deployment: name } = connect;
     const needs = [need.deployment('get', space, name), need.replicaSets(space), need.deployment('patch', space, name)];
     return withCluster(connect, context, needs, (cluster) =>
@@ -41,12 +46,20 @@ export default defineAction({
             `nothing was done: the deployment ${name} has no revision ${revision} with the hash ${hash} any more; mend: resolve it anew`,
           );
         const shown = { from: before.revision, images: to.images };
-        const undo = { revision: before.revision, hash: before.hash };
-        if (to === revisions[0]) return { outputs: { changed: false, ...shown, generation }, undo };
+        const undo = { revision: before.revision, hash: before.hash, from_hash: to.hash };
+        const unchanged = { outputs: { changed: false, ...shown, generation }, undo };
+        if (sameTemplate(found.spec.template, to.template)) return unchanged;
+        refuseUnseen(found);
+        if (to === revisions[0]) return unchanged;
         if (to.revision !== revision)
           throw new ActionError(
             'permanent',
             `nothing was done: what was revision ${revision} of the deployment ${name} is revision ${to.revision} now: somebody has deployed meanwhile; mend: resolve it anew`,
+          );
+        if (revisions[0]?.hash !== fromHash)
+          throw new ActionError(
+            'permanent',
+            `nothing was done: the deployment ${name} is at revision ${before.revision} with the hash ${before.hash}, and was to leave ${fromHash}: somebody has deployed meanwhile; mend: resolve it anew`,
           );
         const refusal = refusesRollout(found, maxPods);
         if (refusal !== null) throw refusal;

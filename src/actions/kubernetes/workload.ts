@@ -36,6 +36,10 @@ const withoutHash = (template: JsonObject): JsonObject => {
   return { ...template, metadata: { ...metadata, labels: rest } };
 };
 
+/** As the API server has it, or as a revision keeps it. */
+export const sameTemplate = (one: object, other: object): boolean =>
+  canonical(withoutHash(one as JsonObject)) === canonical(withoutHash(other as JsonObject));
+
 /** Which step has started it anew: after a crash the same step does not do it twice. */
 export const RESTARTED_BY = 'amends/restarted-by';
 export const RESTARTED_AT = 'kubectl.kubernetes.io/restartedAt';
@@ -49,6 +53,15 @@ export const sameVersion = (left: Revision, right: Revision): boolean => {
     return canonical({ ...template, metadata: { ...metadata, annotations: rest } });
   });
   return one === other;
+};
+
+/** Throws `retryable` while the newest revision may not be the one that was deployed last. */
+export const refuseUnseen = ({ metadata, status }: Deployment): void => {
+  if (status.observedGeneration >= (metadata.generation ?? 0)) return;
+  throw new ActionError(
+    'retryable',
+    `nothing was done: the deployment ${metadata.name} was changed, and its controller has not looked at it yet`,
+  );
 };
 
 /** Newest first. */

@@ -37,9 +37,10 @@ export const kubernetesCases = (): KubernetesCases => {
   const back = async (hanging = false): Promise<JsonObject> => {
     const input = await rolled(hanging);
     const { world } = await cluster({}, hanging).then(({ double }) => double);
-    const set = [...world.replicaSets.values()].find(({ metadata }) => metadata.name.startsWith(`web-${made}-`));
-    const hash = set?.metadata.labels['pod-template-hash'] ?? '';
-    return { ...input, revision: 1, hash };
+    const [hash = '', from = ''] = [...world.replicaSets.values()]
+      .filter(({ metadata }) => metadata.name.startsWith(`web-${made}-`))
+      .map(({ metadata }) => metadata.labels['pod-template-hash'] ?? '');
+    return { ...input, revision: 1, hash, from_hash: from };
   };
   const stuck = async (hanging = false): Promise<JsonObject> => {
     const input = await rolled(hanging);

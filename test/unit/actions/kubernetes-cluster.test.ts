@@ -57,7 +57,7 @@ describe('whether amends may', () => {
     ],
     [
       rolloutUndo,
-      { revision: 1, hash: 'abc' },
+      { revision: 1, hash: 'abc', from_hash: 'abd' },
       'list replicasets',
       '{ apiGroups: ["apps"], resources: ["replicasets"], verbs: ["list"] }',
     ],

@@ -112,8 +112,9 @@ describe('kubernetes.rollout-undo', () => {
 
   it('goes back to the very revision that was shown, with everything in it, and its undo goes forth again', async () => {
     const resolved = await badly();
-    const { revision = 0, hash = '' } = resolved;
-    const done = await rolloutUndo.run(rolloutUndo.input.parse(given({ revision, hash })), context());
+    const { revision = 0, hash = '', current_hash: from = '' } = resolved;
+    const wanted = given({ revision, hash, from_hash: from });
+    const done = await rolloutUndo.run(rolloutUndo.input.parse(wanted), context());
     expect(done.outputs).toMatchObject({ changed: true, from: 2, images: ['shop:1'] });
     await ask(rolloutStatus, given({ stable: '100ms', every: '50ms' }));
     expect(await serves()).toEqual({ status: 200, image: 'shop:1' });
@@ -122,19 +123,43 @@ describe('kubernetes.rollout-undo', () => {
     expect(cluster.podsOf(web).map(({ spec }) => spec.containers[0]?.image)).toEqual(['shop:1', 'shop:1']);
 
     // What a crash leaves: the same step again, with the number that the revision no longer has.
-    expect(await ask(rolloutUndo, given({ revision, hash }))).toMatchObject({ changed: false, from: 2 });
+    expect(await ask(rolloutUndo, wanted)).toMatchObject({ changed: false, from: 2 });
     expect(await ask(rolloutUndo, given({ ...done.undo }))).toMatchObject({ changed: true, images: ['shop:2'] });
   });
 
   it('does nothing when somebody has deployed since it was resolved', async () => {
-    const { revision = 0, hash = '' } = await badly();
+    const { revision = 0, hash = '', current_hash: from = '' } = await badly();
     cluster.deploy(web, 'shop:1');
-    cluster.deploy(web, 'shop:3');
-    await cluster.settled(web);
-    const { kind, message } = await fails(rolloutUndo, given({ revision, hash }));
+    cluster.deploy(web, 'shop:2');
+    const { kind, message } = await fails(rolloutUndo, given({ revision, hash, from_hash: from }));
     expect([kind, message]).toEqual(['permanent', expect.stringContaining('somebody has deployed meanwhile')]);
     expect(changes()).toEqual([]);
-    expect((await fails(rolloutUndo, given({ revision: 1, hash: '0000000000' }))).message).toContain('resolve it anew');
+    expect((await fails(rolloutUndo, given({ revision: 1, hash: '0000000000', from_hash: from }))).message).toContain('resolve it anew');
+  });
+
+  it('leaves alone what somebody has put in the place of the bad one, which nobody was asked about', async () => {
+    const { revision = 0, hash = '', current_hash: from = '' } = await badly();
+    cluster.deploy(web, 'shop:3');
+    await cluster.settled(web);
+    const { kind, message } = await fails(rolloutUndo, given({ revision, hash, from_hash: from }));
+    expect([kind, message]).toEqual(['permanent', expect.stringContaining('somebody has deployed meanwhile')]);
+    expect(changes()).toEqual([]);
+    expect(await serves()).toEqual({ status: 200, image: 'shop:3' });
+  });
+
+  it('neither resolves nor goes back while the controller has not looked at what was deployed', async () => {
+    const { revision = 0, hash = '', current_hash: from = '' } = await badly();
+    const seen = structuredClone(deployment());
+    seen.status.observedGeneration = 1;
+    seen.spec.template.spec.containers = [{ name: 'web', image: 'shop:3' }];
+    cluster.override = ({ method, path }) =>
+      method === 'GET' && path.endsWith(`/deployments/${web}`) ? { status: 200, json: seen } : null;
+    for (const failed of [
+      await fails(revisions, given()),
+      await fails(rolloutUndo, given({ revision, hash, from_hash: from })),
+    ])
+      expect(failed).toMatchObject({ kind: 'retryable', message: expect.stringContaining('has not looked at it yet') });
+    expect(changes()).toEqual([]);
   });
 
   it('is not taken for another version when only a restart lies between: it goes back past that', async () => {
