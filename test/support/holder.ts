@@ -21,6 +21,12 @@ file.prepare('SELECT count(*) FROM sqlite_schema').get();
 if (does === 'read') { file.exec('BEGIN'); file.prepare('SELECT count(*) FROM sqlite_schema').get(); }
 if (does === 'write') { file.exec('BEGIN IMMEDIATE'); file.exec('CREATE TABLE held (x)'); }
 if (does === 'exclusive') file.exec('BEGIN EXCLUSIVE');
+// As a process that works does: what it has done is committed, and the next is begun.
+process.on('message', (ms) => {
+  file.exec('COMMIT; BEGIN IMMEDIATE; CREATE TABLE next (x)');
+  setTimeout(() => file.exec('COMMIT'), ms);
+  process.send('ready');
+});
 process.send('ready');
 setInterval(() => file.open, 1000);
 `;
@@ -49,6 +55,13 @@ export const startHolder = async (
     child.once('exit', (code) => reject(new Error(`the holder ended with ${code}`)));
   });
   return child;
+};
+
+/** It lets go of the lock, and takes it again at once for so long. */
+export const workOn = async (child: ChildProcess, ms: number): Promise<void> => {
+  const begun = new Promise((resolve) => child.once('message', resolve));
+  child.send(ms);
+  await begun;
 };
 
 export const endHolder = async (child: ChildProcess): Promise<void> => {

@@ -78,7 +78,7 @@ const look = async (
     { path, integrity: input.integrity, maxWal: input.max_wal, busyMs: input.busy },
     { key: path, clock, signal },
   );
-  noteStuck(path, report.stuck, input.busy, clock);
+  noteStuck(path, { holders: report.stuck, ms: input.busy, written: report.written }, clock);
   const passed = report.failed === null ? LAYERS.length : LAYERS.indexOf(report.failed);
   const outputs = {
     ok: report.failed === null,

@@ -1,6 +1,6 @@
 // The six layers in which a SQLite file is looked at, each of which tells another way of being broken. For worker threads.
 import { accessSync, constants, lstatSync } from 'node:fs';
-import { findHolders, holderKey, tryWriteLock } from './locking.ts';
+import { findHolders, holderKey, lastWritten, tryWriteLock } from './locking.ts';
 import { integrityFindings, isBusy, isPassing, openForReading, refuseOurOwn, sizeOf } from './opening.ts';
 import type { Integrity, SqliteFile } from './opening.ts';
 
@@ -21,6 +21,8 @@ export type CheckReport = {
   readonly passing: boolean;
   /** Those that held the write lock before a whole wait for it and after it, by `holderKey`. */
   readonly stuck: readonly string[];
+  /** What `lastWritten` said before that wait; empty when there was none. */
+  readonly written: string;
   readonly sizeBytes: number;
   readonly walBytes: number;
   readonly pages: number;
@@ -31,13 +33,14 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
   const fail = (
     failed: Layer,
     error: string,
-    about: { locked?: boolean; passing?: boolean; stuck?: readonly string[] } = {},
+    about: { locked?: boolean; passing?: boolean; stuck?: readonly string[]; written?: string } = {},
   ): CheckReport => ({
     failed,
     error: error.slice(0, 500),
     locked: about.locked ?? false,
     passing: about.passing ?? false,
     stuck: about.stuck ?? [],
+    written: about.written ?? '',
     ...figures,
   });
   const failBy = (layer: Layer, error: unknown): CheckReport =>
@@ -70,10 +73,12 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
     // Readers get through beside a writer in WAL mode, so the lock has to be asked for, and only if somebody has it.
     const before = writersOf(path);
     if (before.length > 0) {
+      const written = lastWritten({ path });
       const held = tryWriteLock({ path, busyMs, exclusive: false });
       if (held !== null) {
         const after = new Set(writersOf(path));
-        return fail('query', held, { locked: true, passing: true, stuck: before.filter((one) => after.has(one)) });
+        const stuck = before.filter((one) => after.has(one));
+        return fail('query', held, { locked: true, passing: true, stuck, written });
       }
     }
   } catch (error) {
@@ -82,7 +87,7 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
     file.close();
   }
   if (figures.walBytes > maxWal) return fail('wal_size', `the WAL has ${figures.walBytes} bytes, more than ${maxWal}`);
-  return { failed: null, error: '', locked: false, passing: false, stuck: [], ...figures };
+  return { failed: null, error: '', locked: false, passing: false, stuck: [], written: '', ...figures };
 };
 
 const writersOf = (path: string): readonly string[] =>

@@ -1,4 +1,5 @@
 // Who holds a SQLite file and how: the kernel's lock table read with SQLite's lock bytes in mind. For worker threads.
+import { lstatSync } from 'node:fs';
 import { describeProcess, fileKey, knowsLocks, locksOn, openFilesOf, pids, readLocks } from '../kernel.ts';
 import type { FileKey, KernelLock, ProcessInfo } from '../kernel.ts';
 import { explained, isBusy, openForWriting } from './opening.ts';
@@ -81,6 +82,15 @@ export const findHolders = ({ path }: { readonly path: string }): Holders => {
 
 /** Which process, in a form that outlives its pid. */
 export const holderKey = (holder: Pick<Holder, 'pid' | 'startTicks'>): string => `${holder.pid}@${holder.startTicks}`;
+
+/** Another text once anybody has written to the database: whoever holds the lock then has not held it all the while. */
+export const lastWritten = ({ path }: { readonly path: string }): string =>
+  ['', '-wal', '-journal']
+    .map((suffix) => {
+      const stat = lstatSync(`${path}${suffix}`, { bigint: true, throwIfNoEntry: false });
+      return stat === undefined ? '' : `${stat.ino}:${stat.size}:${stat.mtimeNs}`;
+    })
+    .join(' ');
 
 /** Waits up to `busyMs` for the write lock and gives it back at once; null when it was to be had, else SQLite's words. */
 export const tryWriteLock = ({

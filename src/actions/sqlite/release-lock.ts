@@ -51,9 +51,11 @@ export default defineAction({
     const age = lockAge(path, before.holders, clock);
     signal.throwIfAborted();
     context.began();
-    // A probe that lately waited as long in vain, for the same processes, has shown what this wait is to show.
+    // A probe that lately waited as long in vain, for the same processes, has shown what this wait is to show, unless one of
+    // them has been at work since.
     const suspects = before.holders.filter((holder) => holder.blocking).map(holderKey);
-    const busyMs = stuckFor(path, suspects, clock) >= input.busy ? Math.min(LOOK_MS, input.busy) : input.busy;
+    const written = await jobs('lastWritten', { path }, options);
+    const busyMs = stuckFor(path, suspects, written, clock) >= input.busy ? Math.min(LOOK_MS, input.busy) : input.busy;
     const held = await jobs('tryWriteLock', { path, busyMs, exclusive: true }, options);
     if (held === null) {
       const { frames } = await checkpoints('checkpoint', { path, mode: 'PASSIVE', busyMs: input.busy }, options);

@@ -28,22 +28,30 @@ export const lockAge = (path: string, holders: readonly Holder[], clock: Clock):
 
 /** A probe comes twice within it. */
 const FRESH_MS = 90_000;
-const stuck = new Map<string, { readonly ms: number; readonly at: number }>();
+type Wait = { readonly ms: number; readonly written: string };
+const stuck = new Map<string, Wait & { readonly at: number }>();
 const stuckKey = (path: string, holder: string): string => `${path}\0${holder}`;
 
-/** Somebody waited `ms` for the lock in vain while these held it, before the wait and after it. */
-export const noteStuck = (path: string, holders: readonly string[], ms: number, clock: Clock): void => {
+/** Somebody waited `ms` for the lock in vain while these held it, before the wait and after it; `written` is from before it. */
+export const noteStuck = (
+  path: string,
+  { holders, ms, written }: Wait & { readonly holders: readonly string[] },
+  clock: Clock,
+): void => {
   const at = clock.monotonic();
   for (const [key, entry] of stuck) if (key.startsWith(`${path}\0`) || at - entry.at > FRESH_MS) stuck.delete(key);
-  for (const holder of holders) stuck.set(stuckKey(path, holder), { ms, at });
+  for (const holder of holders) stuck.set(stuckKey(path, holder), { ms, written, at });
 };
 
-/** For how long it was lately waited in vain for every one of them: milliseconds, 0 when for one of them nobody did. */
-export const stuckFor = (path: string, holders: readonly string[], clock: Clock): number => {
+/**
+ * For how long it was lately waited in vain for every one of them: milliseconds, 0 when for one of them nobody did, or when
+ * something was written since: then the lock was let go, and who holds it is at work.
+ */
+export const stuckFor = (path: string, holders: readonly string[], written: string, clock: Clock): number => {
   const now = clock.monotonic();
   const waits = holders.map((holder) => {
     const entry = stuck.get(stuckKey(path, holder));
-    return entry === undefined || now - entry.at > FRESH_MS ? 0 : entry.ms;
+    return entry === undefined || entry.written !== written || now - entry.at > FRESH_MS ? 0 : entry.ms;
   });
   return waits.length === 0 ? 0 : Math.min(...waits);
 };
