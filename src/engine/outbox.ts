@@ -80,9 +80,14 @@ const deliver = async (context: EngineContext, row: OutboxRow): Promise<boolean>
   return false;
 };
 
-/** A message goes on in the trace of the run it tells of. */
-const traceOf = async ({ store }: EngineContext, { id, runId }: OutboxRow): Promise<string | null> => {
-  const trace = runId === null ? undefined : (await store.run(runId))?.plan.traceparent;
+/** A message goes on in the trace of the run it tells of. It does not wait for that: without one it is told all the same. */
+const traceOf = async ({ store, log }: EngineContext, { id, runId }: OutboxRow): Promise<string | null> => {
+  if (runId === null) return null;
+  const run = await store.run(runId).catch((error: unknown) => {
+    log.warn({ error, run_id: runId }, 'a message is sent without the trace of its run');
+    return null;
+  });
+  const trace = run?.plan.traceparent;
   return trace === undefined ? null : childOf(trace, `notify/${id}`);
 };
 

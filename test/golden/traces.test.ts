@@ -1,4 +1,6 @@
 // A delivery that came in a trace is decided, recovered and told of in that trace; what is no trace is let drop.
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { childOf, readTraceparent, traceIdOf } from '../../src/base/trace.ts';
 import { body, startEngine } from '../support/engine.ts';
@@ -89,6 +91,20 @@ describe('the trace of a delivery', () => {
     const [told] = await amends.list('outbox');
     expect(sentTo('/hook')).toEqual([childOf(PARENT, `notify/${told?.id ?? ''}`)]);
     expect(new Set([mend, ...sentTo('/health'), ...sentTo('/hook'), PARENT]).size).toBe(4);
+  });
+
+  it('is let drop where the run that a message tells of cannot be read any more: people are told all the same', async () => {
+    await submit('one', PARENT);
+    await amends.settle();
+    const { id } = await newestRun();
+    const database = new Database(join(amends.folder, 'data/amends.db'));
+    database.exec("update runs set plan = '{'");
+    database.close();
+    const about = { severity: 'SEV2', component: 'shop', target: 'one', runId: id, receiver: null } as const;
+    await amends.store.write([{ type: 'notify', id: 'late', topic: 'note', ...about, title: 'late', body: '' }], amends.clock.now());
+    await amends.settle();
+    expect(sentTo('/hook').slice(1)).toEqual([undefined]);
+    expect((await amends.list('outbox')).map(({ status }) => status)).toEqual(['sent', 'sent']);
   });
 
   it('is in the log with run and incident, from admission to end', async () => {
