@@ -29,8 +29,9 @@ export const mayAct = (role: Role, needed: Role): boolean => ROLES.indexOf(role)
 const REMEMBER_MS = 5 * 60_000;
 const MOST_REMEMBERED = 1_000;
 const MOST_CHECKS = 4;
-/** Wrong passwords are looked at no more often in the long run, so that strangers have a fifth of the thread at most. */
+/** Wrong passwords are looked at no more often in the long run, so that whoever guesses has a fifth of the thread at most. */
 const WRONG_EVERY_MS = 400;
+const MOST_GUESSERS = 1_000;
 /** Of a password that nobody has, so that an unknown user takes as long as a known one. */
 const NOBODY = '$2b$10$aLCOD.tRCTNOVExydZwAnO6vbEQ.aaHOjB/LcyQLQSCVyAXshy6dG';
 const DENIED: Authenticated = { ok: false, status: 401 };
@@ -72,22 +73,43 @@ export const isCrossSite = (request: IncomingMessage): boolean => {
   return !URL.canParse(origin) || new URL(origin).host !== request.headers.host;
 };
 
-/** `known` hears each password that was right: the configuration has only its hash, and nobody may ever show it. */
-export const createAuthenticator = (
-  web: () => WebConfig | null,
-  clock: Pick<Clock, 'now'>,
-  known: (secret: string) => void = () => undefined,
-): Authenticate => {
-  const remembered = new Map<string, number>();
+type Clocked = Pick<Clock, 'now'>;
+
+/** Lets so many be compared at once, and counts the wrong ones against the next: each is forgiven after a while. */
+const createTries = (clock: Clocked) => {
   let checks = 0;
   let wrong = 0;
   let wrongAt = 0;
-  /** How many wrong ones stand against the next try: each is forgiven after a while. */
   const standing = (): number => {
     const now = clock.now();
     wrong = Math.max(0, wrong - Math.max(0, now - wrongAt) / WRONG_EVERY_MS);
     wrongAt = now;
     return wrong;
+  };
+  return {
+    full: () => checks + standing() >= MOST_CHECKS,
+    begin: () => void (checks += 1),
+    end: () => void (checks -= 1),
+    wrong: () => void (wrong = standing() + 1),
+  };
+};
+
+/** `known` hears each password that was right: the configuration has only its hash, and nobody may ever show it. */
+export const createAuthenticator = (
+  web: () => WebConfig | null,
+  clock: Clocked,
+  known: (secret: string) => void = () => undefined,
+): Authenticate => {
+  const remembered = new Map<string, number>();
+  // Whoever has guessed from somewhere waits behind their like: however often they come, others have tries of their own.
+  const guessers = new Set<string>();
+  const tries = { ofGuessers: createTries(clock), ofOthers: createTries(clock) };
+  const wrongFrom = (address: string): void => {
+    tries.ofGuessers.wrong();
+    if (guessers.has(address)) return;
+    tries.ofOthers.wrong();
+    if (guessers.size >= MOST_GUESSERS) guessers.clear();
+    guessers.add(address);
   };
 
   const bearer = (config: WebConfig, token: string): Authenticated => {
@@ -102,7 +124,7 @@ export const createAuthenticator = (
     return { ok: true, principal: { name, role, source, webhook, local: false } };
   };
 
-  const basic = async (config: WebConfig, encoded: string): Promise<Authenticated> => {
+  const basic = async (config: WebConfig, encoded: string, address: string): Promise<Authenticated> => {
     // Where nobody has a password there is nothing to compare, and nothing that the time could tell.
     if (config.basicAuthUsers.size === 0) return DENIED;
     const decoded = Buffer.from(encoded, 'base64').toString('utf8');
@@ -118,14 +140,16 @@ export const createAuthenticator = (
         : { ok: true, principal: { name, role: user.role, source: user.source, webhook: true, local: false } };
     const until = remembered.get(key);
     if (until !== undefined && until > clock.now()) return principal();
-    if (checks + standing() >= MOST_CHECKS) return { ok: false, status: 503 };
-    checks += 1;
+    const own = guessers.has(address) ? tries.ofGuessers : tries.ofOthers;
+    if (own.full()) return { ok: false, status: 503 };
+    own.begin();
     try {
       const right = await compare(decoded.slice(colon + 1), user?.bcrypt ?? NOBODY);
       if (!right || user === undefined || colon < 0) {
-        wrong = standing() + 1;
+        wrongFrom(address);
         return DENIED;
       }
+      guessers.delete(address);
       known(decoded.slice(colon + 1));
       known(decoded);
       if (remembered.size >= MOST_REMEMBERED) remembered.clear();
@@ -134,7 +158,7 @@ export const createAuthenticator = (
     } catch {
       return DENIED;
     } finally {
-      checks -= 1;
+      own.end();
     }
   };
 
@@ -147,7 +171,9 @@ export const createAuthenticator = (
     const match = headers.length === 1 ? /^(Bearer|Basic) ([\x21-\x7e]+)$/i.exec(headers[0] ?? '') : null;
     if (match === null) return DENIED;
     const [, scheme = '', value = ''] = match;
-    return scheme.toLowerCase() === 'bearer' ? bearer(config, value) : basic(config, value);
+    return scheme.toLowerCase() === 'bearer'
+      ? bearer(config, value)
+      : basic(config, value, request.socket.remoteAddress ?? '');
   };
 };
 

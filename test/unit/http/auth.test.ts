@@ -18,16 +18,19 @@ const withUsers: WebConfig = {
 };
 
 /** A real request as the server sees it. */
-const incoming = async (headers: Record<string, string>): Promise<IncomingMessage> => {
+const incoming = async (headers: Record<string, string>, from = '127.0.0.1'): Promise<IncomingMessage> => {
   let seen: IncomingMessage | undefined;
   const server = createServer((message, response) => {
     seen = message;
+    // Asked for while it is connected, it is known afterwards too.
+    expect(message.socket.remoteAddress).toBe(from);
     response.end();
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const sent = request({
     host: '127.0.0.1',
     port: (server.address() as AddressInfo).port,
+    localAddress: from,
     headers,
     agent: false,
   }).end();
@@ -37,8 +40,8 @@ const incoming = async (headers: Record<string, string>): Promise<IncomingMessag
   if (seen === undefined) throw new Error('nothing came');
   return seen;
 };
-const basic = (text: string): Promise<IncomingMessage> =>
-  incoming({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+const basic = (text: string, from?: string): Promise<IncomingMessage> =>
+  incoming({ authorization: `Basic ${Buffer.from(text).toString('base64')}` }, from);
 
 describe('passwords', () => {
   it('C2 let in whom they belong to, and are checked by bcrypt only once in a while', async () => {
@@ -95,6 +98,39 @@ describe('passwords', () => {
     expect(await authenticate(ada)).toMatchObject({ ok: true });
     now += 2_000;
     expect(await authenticate(await basic('bob:guess'))).toMatchObject({ status: 401 });
+  });
+
+  it.each([0, 90, 190, 290])(
+    'C17 a stranger who guesses without a pause keeps nobody out who comes from elsewhere (%i ms later)',
+    async (later) => {
+      let now = 1_000_000;
+      // Cheap to compare: how often it is done is what counts.
+      const user = { bcrypt: hashSync('correct horse', 4), role: 'operator', source: 'eu' } as const;
+      const users: WebConfig = { ...withUsers, basicAuthUsers: new Map([['ada', user]]) };
+      const authenticate = createAuthenticator(() => users, { now: () => now });
+      const [guess, ada] = [await basic('ada:guess'), await basic('ada:correct horse', '127.0.0.2')];
+      let compared = 0;
+      for (const end = now + 8_000 + later; now < end; now += 10) {
+        const answer = await authenticate(guess);
+        if (!answer.ok && answer.status === 401) compared += 1;
+      }
+      expect(await authenticate(ada)).toMatchObject({ ok: true });
+      // Four, and one in 400 ms.
+      expect(compared).toBeLessThanOrEqual(4 + 8_400 / 400);
+    },
+  );
+
+  it('C17 many strangers together have no more than twice what one has', async () => {
+    let now = 1_000_000;
+    const authenticate = createAuthenticator(() => withUsers, { now: () => now });
+    const statuses: number[] = [];
+    for (let stranger = 2; stranger < 42; stranger += 1) {
+      const answer = await authenticate(await basic('ada:guess', `127.0.0.${stranger}`));
+      statuses.push(answer.ok ? 200 : answer.status);
+      now += 50;
+    }
+    expect(statuses.filter((status) => status === 401).length).toBeLessThanOrEqual(2 * (4 + 2_000 / 400));
+    expect(statuses).toContain(503);
   });
 
   it('C17 where nobody has a password none is compared', async () => {
