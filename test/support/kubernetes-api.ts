@@ -172,7 +172,21 @@ export const answerApi = (double: Served, asked: AskedOfCluster): { status: numb
     bump(world, object);
     return { status: 200, json: shown(object) };
   }
-  return { status: 200, json: shown(patched(world, object, resource, headers['content-type'] ?? '', body)) };
+  const before = isCordoned(object);
+  patched(world, object, resource, headers['content-type'] ?? '', body);
+  if (resource === 'nodes' && isCordoned(object) !== before) owned(object, query.get('fieldManager') ?? 'unknown');
+  return { status: 200, json: shown(object) };
+};
+
+const isCordoned = ({ spec }: Stored): boolean =>
+  (spec as { unschedulable?: boolean } | undefined)?.unschedulable === true;
+
+/** Who has set a field owns it, until it is taken out or set by another; here of `spec.unschedulable` alone. */
+const owned = (node: Stored, manager: string): void => {
+  const fieldsV1 = { 'f:spec': { 'f:unschedulable': {} } };
+  node.metadata.managedFields = isCordoned(node)
+    ? [{ manager, operation: 'Update', fieldsType: 'FieldsV1', fieldsV1 }]
+    : [];
 };
 
 const patched = (world: World, object: Stored, resource: string, type: string, body: unknown): Stored => {

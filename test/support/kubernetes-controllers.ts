@@ -13,6 +13,7 @@ export type Meta = {
   labels: Record<string, string>;
   annotations: Record<string, string>;
   ownerReferences?: Array<{ apiVersion: string; kind: string; name: string; uid: string; controller: boolean }>;
+  managedFields?: Array<{ manager: string; operation: 'Update'; fieldsType: 'FieldsV1'; fieldsV1: object }>;
 };
 type Template = {
   metadata: { labels: Record<string, string>; annotations?: Record<string, string> };

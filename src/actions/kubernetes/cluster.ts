@@ -28,6 +28,8 @@ import { createTransport } from './transport.ts';
 
 /** Small, since every page has to fit into the 1 MiB of a reply. */
 const PAGE = 25;
+/** Under which the cluster notes which fields amends has set. */
+export const MANAGER = 'amends';
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 
@@ -248,7 +250,7 @@ const workloads = (client: Client, { apps }: Apis, ask: Ask) => ({
       },
       (options) =>
         apps.patchNamespacedDeployment(
-          { namespace, name, body: patch, fieldManager: 'amends' },
+          { namespace, name, body: patch, fieldManager: MANAGER },
           client.setHeaderOptions('Content-Type', type, options),
         ),
     );
@@ -270,8 +272,7 @@ const workloads = (client: Client, { apps }: Apis, ask: Ask) => ({
         taken: [CONFLICT],
         body: scale as Json,
       },
-      (options) =>
-        apps.replaceNamespacedDeploymentScale({ namespace, name, body: {}, fieldManager: 'amends' }, options),
+      (options) => apps.replaceNamespacedDeploymentScale({ namespace, name, body: {}, fieldManager: MANAGER }, options),
     );
     return status !== CONFLICT;
   },
@@ -337,7 +338,7 @@ const podsAndNodes = (client: Client, { core }: Apis, ask: Ask) => ({
       { what: `changing the node ${name}`, need: need.node('patch', name), changes: true, taken: [CONFLICT] },
       (options) =>
         core.patchNode(
-          { name, body: patch, fieldManager: 'amends' },
+          { name, body: patch, fieldManager: MANAGER },
           client.setHeaderOptions('Content-Type', client.PatchStrategy.MergePatch, options),
         ),
     );
@@ -372,7 +373,7 @@ const jobs = ({ batch }: Apis, ask: Ask) => ({
         // As it is: the client would leave out members of the template that are newer than it.
         body: job,
       },
-      (options) => batch.createNamespacedJob({ namespace, body: {}, fieldManager: 'amends' }, options),
+      (options) => batch.createNamespacedJob({ namespace, body: {}, fieldManager: MANAGER }, options),
     );
     return status !== CONFLICT;
   },

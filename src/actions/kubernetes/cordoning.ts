@@ -1,8 +1,9 @@
 // What cordon and uncordon share: a node that takes no new pods, and the note of who saw to that. A node that a human has
 // cordoned stays so.
 import { ActionError } from '../../base/failure.ts';
+import { isObject } from '../../base/json.ts';
 import type { Cluster } from './cluster.ts';
-import { untilUnchanged } from './cluster.ts';
+import { MANAGER, untilUnchanged } from './cluster.ts';
 import type { Node } from './shapes.ts';
 import { conditionOf } from './shapes.ts';
 
@@ -25,11 +26,21 @@ const troubleOf = (node: Node): string =>
     .map(({ type, status, reason }) => `${type}=${status}${reason === undefined ? '' : ` (${reason})`}`)
     .join(', ');
 
+/** The note outlives a human who gives the node back and cordons it anew; the cluster knows who set the field last. */
+const isOurs = ({ metadata: { annotations, managedFields } }: Node): boolean => {
+  if (annotations[BY] === undefined) return false;
+  const setters = managedFields.filter(({ fieldsV1 }) => {
+    const spec = isObject(fieldsV1) ? fieldsV1['f:spec'] : undefined;
+    return isObject(spec) && 'f:unschedulable' in spec;
+  });
+  return setters.length === 0 || setters.some(({ manager }) => manager === MANAGER);
+};
+
 export const shownNode = (node: Node) => ({
   node: node.metadata.name,
   ready: conditionOf(node, 'Ready')?.status === 'True',
   cordoned: node.spec.unschedulable,
-  by_amends: node.spec.unschedulable && node.metadata.annotations[BY] !== undefined,
+  by_amends: node.spec.unschedulable && isOurs(node),
   trouble: troubleOf(node),
 });
 
@@ -43,9 +54,8 @@ export const setCordon = async (
 ): Promise<{ readonly before: Node; readonly changed: boolean }> =>
   untilUnchanged(`the node ${name}`, async () => {
     const before = await cluster.node(name);
-    const ours = before.metadata.annotations[BY] !== undefined;
     // One that a human has cordoned is theirs to give back.
-    if (before.spec.unschedulable === cordon || (!cordon && !ours)) return { before, changed: false };
+    if (before.spec.unschedulable === cordon || (!cordon && !isOurs(before))) return { before, changed: false };
     const refusal = cordon ? await mayCordon(before) : null;
     if (refusal !== null) throw refusal;
     const changed = await cluster.patchNode(name, {

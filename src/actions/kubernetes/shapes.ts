@@ -79,8 +79,9 @@ export const podShape = z.looseObject({
     })
     .prefault({}),
 });
+const managedFields = z.looseObject({ manager: text.optional(), fieldsV1: z.unknown().optional() });
 export const nodeShape = z.looseObject({
-  metadata,
+  metadata: metadata.extend({ managedFields: z.array(managedFields).default([]) }),
   spec: z.looseObject({ unschedulable: z.boolean().default(false) }).prefault({}),
   status: z.looseObject({ conditions }).prefault({}),
 });

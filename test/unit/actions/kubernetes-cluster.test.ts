@@ -28,6 +28,7 @@ import {
   changes,
   onChange,
 } from '../../support/kubernetes-given.ts';
+import { answerApi } from '../../support/kubernetes-api.ts';
 import type { ClusterReply } from '../../support/kubernetes.ts';
 
 useCluster();
@@ -129,6 +130,22 @@ describe('kubernetes.cordon and kubernetes.uncordon', () => {
     const there = cluster.world.nodes.get('/a');
     if (there !== undefined) there.spec.unschedulable = true;
     expect(await ask(cordon, onNode())).toMatchObject({ cordoned: true, by_amends: false, changed: false });
+    expect(await ask(uncordon, onNode())).toMatchObject({ cordoned: true, by_amends: false, changed: false });
+    expect(changes()).toEqual([]);
+  });
+
+  it('a node that a human has given back, and cordoned once more, is theirs: the mark of amends on it is an old one', async () => {
+    cluster.node('a', false);
+    cluster.node('b');
+    await ask(cordon, onNode());
+    for (const unschedulable of [null, true]) {
+      const query = new URLSearchParams({ fieldManager: unschedulable ? 'kubectl-cordon' : 'kubectl-uncordon' });
+      const headers = { 'content-type': 'application/merge-patch+json' };
+      const body = { spec: { unschedulable } };
+      answerApi(cluster, { method: 'PATCH', path: '/api/v1/nodes/a', query, headers, body });
+    }
+    cluster.asked.length = 0;
+    expect(await ask(node, onNode())).toMatchObject({ cordoned: true, by_amends: false });
     expect(await ask(uncordon, onNode())).toMatchObject({ cordoned: true, by_amends: false, changed: false });
     expect(changes()).toEqual([]);
   });
