@@ -236,6 +236,8 @@ export const INPUT_MEANINGS: Readonly<Record<string, string>> = {
   uid: 'Of the very pod: another of the same name is left alone.',
   'kubernetes.revisions.revision':
     'The revision to go back to; 0 is the newest one that differs in more than a restart.',
+  'kubernetes.uncordon.by':
+    'The step that has cordoned the node, as `undo.by` names it; without it any step of amends.',
   'kubernetes.rollout-undo.from_hash':
     'The pod-template-hash of the revision that it leaves; with another one deployed meanwhile nothing is done.',
   'kubernetes.rollout-undo.revision': 'The number of the revision, as the step that resolved it gave it.',

@@ -4,7 +4,7 @@ import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { need, withCluster } from './cluster.ts';
 import { declared, node } from './connect.ts';
-import { nodeOutputs, setCordon, shownNode } from './cordoning.ts';
+import { cordonNode, nodeOutputs, shownNode } from './cordoning.ts';
 
 const MOST_NODES = 1_000;
 
@@ -17,13 +17,13 @@ export default defineAction({
     max_unavailable: z.int().min(0).max(1_000).default(1),
   }),
   outputs: { ...nodeOutputs, changed: 'this try has cordoned it; false: it was so already' },
-  undo: 'kubernetes.uncordon: it gives back only what amends has cordoned',
+  undo: 'kubernetes.uncordon with `by: ${{ undo.by }}`: it gives back only what this step has cordoned',
   defaultTimeout: 30_000,
   run: ({ connect, max_unavailable: max }, context) => {
     const { node: name } = connect;
     const needs = [need.node('get', name), need.nodes(), need.node('patch', name)];
     return withCluster(connect, context, needs, async (cluster) => {
-      const { before, changed } = await setCordon(cluster, name, true, context.marker, async () => {
+      const { before, changed } = await cordonNode(cluster, name, context.marker, async () => {
         const others = (await cluster.nodes(MOST_NODES)).filter((one) => one.metadata.name !== name);
         const away = others.map(shownNode).filter(({ ready, cordoned }) => cordoned || !ready);
         if (others.length > away.length && away.length <= max) return null;
@@ -44,7 +44,7 @@ export default defineAction({
         );
       });
       const outputs = { ...shownNode(before), cordoned: true, changed };
-      return { outputs: changed ? { ...outputs, by_amends: true } : outputs, undo: { changed } };
+      return { outputs: changed ? { ...outputs, by_amends: true } : outputs, undo: { by: context.marker } };
     });
   },
 });

@@ -1,6 +1,6 @@
 // What cordon and uncordon share: a node that takes no new pods, and the note of who saw to that. A node that a human has
 // cordoned stays so.
-import { ActionError } from '../../base/failure.ts';
+import type { ActionError } from '../../base/failure.ts';
 import { isObject } from '../../base/json.ts';
 import type { Cluster } from './cluster.ts';
 import { MANAGER, untilUnchanged } from './cluster.ts';
@@ -27,8 +27,9 @@ const troubleOf = (node: Node): string =>
     .join(', ');
 
 /** The note outlives a human who gives the node back and cordons it anew; the cluster knows who set the field last. */
-const isOurs = ({ metadata: { annotations, managedFields } }: Node): boolean => {
-  if (annotations[BY] === undefined) return false;
+const isOurs = ({ metadata: { annotations, managedFields } }: Node, by: string | null = null): boolean => {
+  const note = annotations[BY];
+  if (note === undefined || (by !== null && note !== by)) return false;
   const setters = managedFields.filter(({ fieldsV1 }) => {
     const spec = isObject(fieldsV1) ? fieldsV1['f:spec'] : undefined;
     return isObject(spec) && 'f:unschedulable' in spec;
@@ -44,23 +45,36 @@ export const shownNode = (node: Node) => ({
   trouble: troubleOf(node),
 });
 
-/** Gives the node as it is afterwards, and whether this has changed it. */
-export const setCordon = async (
+type Done = { readonly before: Node; readonly changed: boolean };
+
+const change = async (cluster: Cluster, before: Node, by: string | null): Promise<Done | null> => {
+  const { name, resourceVersion } = before.metadata;
+  const changed = await cluster.patchNode(name, {
+    metadata: { resourceVersion, annotations: { [BY]: by } },
+    spec: { unschedulable: by === null ? null : true },
+  });
+  return changed ? { before, changed: true } : null;
+};
+
+/** Gives the node as it was before, and whether this has changed it. */
+export const cordonNode = (
   cluster: Cluster,
   name: string,
-  cordon: boolean,
   by: string,
-  mayCordon: (node: Node) => Promise<ActionError | null>,
-): Promise<{ readonly before: Node; readonly changed: boolean }> =>
+  mayCordon: () => Promise<ActionError | null>,
+): Promise<Done> =>
   untilUnchanged(`the node ${name}`, async () => {
     const before = await cluster.node(name);
-    // One that a human has cordoned is theirs to give back.
-    if (before.spec.unschedulable === cordon || (!cordon && !isOurs(before))) return { before, changed: false };
-    const refusal = cordon ? await mayCordon(before) : null;
+    if (before.spec.unschedulable) return { before, changed: false };
+    const refusal = await mayCordon();
     if (refusal !== null) throw refusal;
-    const changed = await cluster.patchNode(name, {
-      metadata: { resourceVersion: before.metadata.resourceVersion, annotations: { [BY]: cordon ? by : null } },
-      spec: { unschedulable: cordon ? true : null },
-    });
-    return changed ? { before, changed: true } : null;
+    return change(cluster, before, by);
+  });
+
+/** One that a human has cordoned is theirs to give back, and with `by` one that another step has. */
+export const uncordonNode = (cluster: Cluster, name: string, by: string | null): Promise<Done> =>
+  untilUnchanged(`the node ${name}`, async () => {
+    const before = await cluster.node(name);
+    if (!before.spec.unschedulable || !isOurs(before, by)) return { before, changed: false };
+    return change(cluster, before, null);
   });

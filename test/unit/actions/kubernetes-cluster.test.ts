@@ -13,7 +13,7 @@ import runJob from '../../../src/actions/kubernetes/run-job.ts';
 import scale from '../../../src/actions/kubernetes/scale.ts';
 import uncordon from '../../../src/actions/kubernetes/uncordon.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
-import type { Action } from '../../../src/port/action.ts';
+import type { Action, ActionContext } from '../../../src/port/action.ts';
 import { eventually, failureOf, textOf } from '../../support/action-context.ts';
 import {
   useCluster,
@@ -122,6 +122,19 @@ describe('kubernetes.cordon and kubernetes.uncordon', () => {
     expect(await ask(cordon, onNode())).toMatchObject({ cordoned: true, changed: false });
     expect(await ask(uncordon, onNode())).toMatchObject({ cordoned: false, changed: true });
     expect(cluster.world.nodes.get('/a')?.spec.unschedulable).toBeUndefined();
+  });
+
+  it('the undo of a run that found it cordoned by an earlier one gives nothing back', async () => {
+    cluster.node('a', false);
+    cluster.node('b');
+    const undoOf = async (on: ActionContext): Promise<JsonObject> =>
+      (await cordon.run(cordon.input.parse(onNode()), on)).undo ?? {};
+    const [first, second] = [context(), { ...context(), marker: 'another/run' }];
+    const [own, later, again] = [await undoOf(first), await undoOf(second), await undoOf(first)];
+    expect(await ask(uncordon, { ...onNode(), ...later })).toMatchObject({ cordoned: true, changed: false });
+    // What a crash leaves: the step has cordoned it in an earlier try.
+    expect(again).toEqual(own);
+    expect(await ask(uncordon, { ...onNode(), ...own })).toMatchObject({ cordoned: false, changed: true });
   });
 
   it('a node that a human has cordoned stays so', async () => {

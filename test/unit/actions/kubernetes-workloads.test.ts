@@ -134,7 +134,9 @@ describe('kubernetes.rollout-undo', () => {
     const { kind, message } = await fails(rolloutUndo, given({ revision, hash, from_hash: from }));
     expect([kind, message]).toEqual(['permanent', expect.stringContaining('somebody has deployed meanwhile')]);
     expect(changes()).toEqual([]);
-    expect((await fails(rolloutUndo, given({ revision: 1, hash: '0000000000', from_hash: from }))).message).toContain('resolve it anew');
+    expect((await fails(rolloutUndo, given({ revision: 1, hash: '0000000000', from_hash: from }))).message).toContain(
+      'resolve it anew',
+    );
   });
 
   it('leaves alone what somebody has put in the place of the bad one, which nobody was asked about', async () => {
