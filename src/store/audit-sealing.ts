@@ -95,7 +95,10 @@ export const createSealing = (gates: SealingGates): Sealing => {
 const lowestSeq = async (queries: Queries): Promise<number | null> =>
   (await queries.selectFrom('audit').select('seq').orderBy('seq').limit(1).executeTakeFirst())?.seq ?? null;
 
-/** A file for nothing but the seal of the one before would beget the next one, for ever. */
+/**
+ * A file for nothing but the seal of the one before would beget the next one, for ever. In the order of time, of which there
+ * is an index: by their places all rows of a month would be gone through in vain.
+ */
 const isWorthwhile = async (queries: Queries, after: number, before: number): Promise<boolean> =>
   (await queries
     .selectFrom('audit')
@@ -103,6 +106,7 @@ const isWorthwhile = async (queries: Queries, after: number, before: number): Pr
     .where('at', '<', before)
     .where('seq', '>', after)
     .where('action', '<>', 'audit.sealed')
+    .orderBy('at')
     .limit(1)
     .executeTakeFirst()) !== undefined;
 
