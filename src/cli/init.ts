@@ -111,7 +111,7 @@ const run = async ({ edge, options, output }: Invocation): Promise<number> => {
     edge.out(
       `\n${found.length} of ${alerts.length} alerts resemble shipped strategies. ${verb} ${files.size} files to ${folder}.`,
     );
-    edge.out(nextSteps(folder, alertmanager, routed));
+    edge.out(nextSteps(folder, alertmanager, routed, found[0]?.alert.name ?? ''));
   }
   for (const problem of problems) edge.err(printable(formatProblem(problem)));
   return problems.length === 0 ? FINE : FOUND;
@@ -128,12 +128,12 @@ const shownOf = (one: Resemblance): unknown => ({
 
 const becauseOf = ({ same, because }: Resemblance): string => (same ? 'the same name' : because.join(', '));
 
-const nextSteps = (folder: string, alertmanager: string | null, routed: boolean): string => {
+const nextSteps = (folder: string, alertmanager: string | null, routed: boolean, alertname: string): string => {
   const steps = [
     `look through ${join(folder, 'amends.yaml')}: are these the right targets? Fill in what is marked FILL IN`,
     `amends check --config.file=${join(folder, 'amends.yaml')}`,
     routed
-      ? 'Alertmanager has a route to amends already'
+      ? `Alertmanager posts to amends already: see that it does so for these alerts (amtool config routes test alertname=${alertname}), or add the route of ${join(folder, 'alertmanager-route.yml')}`
       : `add ${join(folder, 'alertmanager-route.yml')} to Alertmanager${alertmanager === null ? '' : ` (${alertmanager})`} and reload it`,
     `amends serve --config.file=${join(folder, 'amends.yaml')}, then see that it hears: amends send-test`,
     `amends backtest --prometheus=... --config.file=${join(folder, 'amends.yaml')}: what it would have done last month`,

@@ -4,9 +4,11 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { createLauncher } from '../support/command.ts';
 import type { Ended } from '../support/command.ts';
 import { quietConfig } from '../support/alertmanager.ts';
+import { deployedAlertmanager } from '../support/deployed.ts';
 import { itWith } from '../support/requires.ts';
 import { getJson, startedHere, until } from '../support/servers.ts';
 import type { Running } from '../support/servers.ts';
@@ -80,7 +82,7 @@ describe('amends init', () => {
       // The exporter's address becomes the server's.
       expect(config).toContain('inventory: { static: ["127.0.0.1:6379"] }');
       expect(await readFile(join(folder, 'alertmanager-route.yml'), 'utf8')).toContain(
-        `- matchers: ['alertname=~"HostOutOfDiskSpace|RedisInstanceDown|RedisOutOfMemory"']`,
+        `- matchers: ['alertname=~"HostOutOfDiskSpace|RedisInstanceDown|RedisOutOfMemory|AmendsTest"']`,
       );
 
       // Nothing that is there is written over.
@@ -96,14 +98,21 @@ describe('amends init', () => {
         config: join(folder, 'amends.yaml'),
         args: [`--storage.path=${folder}/data`],
       });
+      // The very route that was written, and nothing else that leads to amends.
+      const added = (await readFile(join(folder, 'alertmanager-route.yml'), 'utf8')).replace(
+        'http://127.0.0.1:9193',
+        running.url,
+      );
+      const { route, receivers } = parse(added) as { route: { routes: object[] }; receivers: object[] };
       const routed = await servers.alertmanager({
         config: {
-          route: { receiver: 'amends', group_wait: '1s', group_by: ['alertname'] },
-          receivers: [
-            { name: 'amends', webhook_configs: [{ url: `${running.url}/webhook/alertmanager`, send_resolved: true }] },
-          ],
+          route: { receiver: 'humans', group_by: ['alertname'], routes: route.routes },
+          receivers: [{ name: 'humans' }, ...receivers],
         },
       });
+      // There are alerts that this one does not route: that it posts to amends is not the end of it.
+      const known = await amends(...args.slice(0, 2), `--alertmanager.url=${routed.url}`, '--dry-run');
+      expect(known.out).toContain('amtool config routes test alertname=');
       const test = ['--url', running.url, 'send-test', `--alertmanager.url=${routed.url}`];
       const plain = await amends(...test);
       expect([plain.code, plain.out]).toEqual([
@@ -123,6 +132,10 @@ describe('amends init', () => {
         'the test alerts have ended',
         async () => (await getJson<unknown[]>(`${routed.url}/api/v2/alerts?active=true`)).length === 0,
       );
+
+      const deployed = await servers.alertmanager({ config: deployedAlertmanager(running.url) });
+      const shipped = await amends('--url', running.url, 'send-test', `--alertmanager.url=${deployed.url}`);
+      expect([shipped.code, shipped.out]).toEqual([0, expect.stringContaining('It came, and was decided after')]);
 
       const lost = await amends(
         '--url',
