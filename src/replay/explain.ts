@@ -98,6 +98,15 @@ const refusalOf = (row: Row): JsonObject | undefined => {
 type Settled = Exclude<DecisionRow['reason'], GuardName>;
 const asked = (row: Row): string => `asked for ${row.strategy ?? 'a runbook'} on ${place(row)}`;
 const ruleOf = (row: Row): string => (row.rule === null ? 'no rule' : `the rule ${row.rule}`);
+/** Where rules that are themselves in shadow matched, none of them won: all that matched are named. */
+const shadowedOf = (row: Row): string => {
+  const matched = list(row.record['trace'])
+    .map(object)
+    .filter((trace) => trace['matched'] === true)
+    .map((trace) => text(trace['rule']));
+  if (row.rule !== null || matched.length === 0) return ruleOf(row);
+  return matched.length === 1 ? `the rule ${matched.join()}` : `the rules ${matched.join(', ')}`;
+};
 const because = (row: Row): string => {
   const note = noteOf(row);
   return note === '' ? '' : `: ${note}`;
@@ -107,7 +116,7 @@ const WHY: { readonly [Name in Settled]: (row: Row) => string } = {
   admitted: (row) =>
     `${row.rule === null ? (row.caller ?? 'a human') : ruleOf(row)} ${asked(row)}, and every guard let it pass`,
   awaiting_approval: (row) => `${ruleOf(row)} ${asked(row)}, and a human has to agree first`,
-  shadow: (row) => `${ruleOf(row)} matched in shadow mode: what it would have done is recorded, nothing was done`,
+  shadow: (row) => `${shadowedOf(row)} matched in shadow mode: what it would have done is recorded, nothing was done`,
   observed: (row) => `${ruleOf(row)} matched and only observes`,
   ignored: (row) => `${ruleOf(row)} matched and says to ignore it`,
   escalated: (row) => `${ruleOf(row)} matched and hands it straight to a human`,

@@ -38,6 +38,16 @@ describe('why', () => {
     expect(found.whatWouldHaveToChange).toEqual(['cooldown: rests for 5m, until 2026-09-21T14:15:00.000Z']);
   });
 
+  it('rules in shadow matched, though none of them won: they are named', () => {
+    const traced = (...matched: readonly string[]): JsonObject => ({
+      trace: [...matched.map((rule) => ({ rule, matched: true })), { rule: 'other', matched: false }],
+    });
+    expect(explain(row('shadow', traced('redis-down'), null)).why).toBe(
+      'the rule redis-down matched in shadow mode: what it would have done is recorded, nothing was done',
+    );
+    expect(explain(row('shadow', traced('a', 'b'), null)).why).toMatch(/^the rules a, b matched in shadow mode/);
+  });
+
   it('no rule matched, and which comparison failed', () => {
     const found = explain(
       row(
