@@ -7,7 +7,7 @@ import { createSpawner } from './actions/spawner.ts';
 import type { Clock } from './base/clock.ts';
 import { createSteadyClock, systemClock } from './base/clock.ts';
 import type { Problem, Result } from './base/failure.ts';
-import { ok, refused } from './base/failure.ts';
+import { formatProblem, ok, refused } from './base/failure.ts';
 import type { Ids } from './base/ids.ts';
 import { createIds } from './base/ids.ts';
 import type { Log } from './base/log.ts';
@@ -225,7 +225,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       const problems = [...(next.ok ? [] : next.problems), ...(nextWeb.ok ? [] : nextWeb.problems)];
       metrics.reloaded(false);
       log.error(
-        { problems: problems.map((problem) => `${problem.file ?? ''}: ${problem.message}`) },
+        { problems: problems.map((problem) => formatProblem(problem).replace('\n  ', '; ')) },
         'the reload was refused; the last good configuration stays',
       );
       await opened.write(

@@ -81,7 +81,9 @@ const write = async ({ edge, options }: Invocation): Promise<number> => {
 };
 
 const unreadable = (edge: Invocation['edge'], storagePath: string, error: unknown): number => {
-  edge.err(`There is no record in ${printable(storagePath)} that can be read: ${printable((error as Error).message)}`);
+  edge.err(
+    `There is no record in ${printable(storagePath)} that can be read: ${printable((error as Error).message)}\nName the folder of amends serve: --storage.path`,
+  );
   return FOUND;
 };
 
@@ -94,7 +96,9 @@ const headOf = (options: Options): { readonly seq: number | null; readonly hash:
   const { row, whole, hash, rows } = HEAD.exec(given)?.groups ?? {};
   const known = whole ?? hash;
   if (known === undefined)
-    throw new Misuse('--head: a row and its hash are expected, as in 4711:9f2c... or 9f2c51d08a77b3e4@4711');
+    throw new Misuse(
+      '--head: a row and its hash are expected, as in 4711:9f2c... with all 64 digits, or 9f2c51d08a77b3e4@4711 with the first 16 or more',
+    );
   const seq = row ?? rows;
   return { seq: seq === undefined ? null : Number(seq), hash: known };
 };

@@ -53,11 +53,22 @@ const run = async ({ edge, options }: Invocation): Promise<number> => {
     offReload();
     return FINE;
   } catch (error) {
-    edge.err(`amends did not start: ${error instanceof Error ? error.message : String(error)}`);
+    edge.err(`amends did not start: ${error instanceof Error ? error.message : String(error)}${mendOf(error)}`);
     return FOUND;
   } finally {
     await running.stop(GRACE_MS);
   }
+};
+
+const MENDS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'end what listens there, or name another address with --web.listen-address',
+  EADDRNOTAVAIL: 'name an address of this machine with --web.listen-address',
+  EACCES: 'name a port from 1024 on with --web.listen-address',
+};
+
+const mendOf = (error: unknown): string => {
+  const mend = MENDS[String((error as NodeJS.ErrnoException).code)];
+  return mend === undefined ? '' : `\n  mend: ${mend}`;
 };
 
 const firstSignal = (edge: Edge): Promise<void> =>

@@ -62,7 +62,7 @@ export const makeFolder = (paths: Paths): void => {
   if (remote !== undefined) {
     throw new StoreRefused(
       `${paths.folder} is on ${remote}, where SQLite's locks do not hold`,
-      'name a folder on a local disk with --storage.path, or use PostgreSQL with --storage.url',
+      'name a folder on a local disk with --storage.path',
     );
   }
 };

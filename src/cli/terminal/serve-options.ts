@@ -18,7 +18,7 @@ export const addServeFlags = (command: Commander): Commander =>
     .option('--web.listen-address <host:port>', 'where to listen (default: 127.0.0.1:9193)')
     .option('--web.external-url <url>', 'how people reach it, for links')
     .option('--storage.path <folder>', 'where the record is kept (default: ./data)')
-    .option('--storage.url <url>', 'PostgreSQL in place of a folder')
+    .option('--storage.url <url>', 'kept for PostgreSQL in place of a folder; this version refuses it')
     .option('--halt.file <file>', 'while it is there everything stands still (default: halt in the storage folder)')
     .option('--storage.accept-empty-history', 'start with an empty record where there was one')
     .option('--log.level <level>', 'debug, info, warn, error or silent (default: info)')

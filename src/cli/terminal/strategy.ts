@@ -1,4 +1,5 @@
 // Whether a strategy is valid for the targets that it is for, as the files have it: nothing is run, and nobody is asked.
+import { didYouMean } from '../../base/failure.ts';
 import type { Problem } from '../../base/failure.ts';
 import type { JsonObject } from '../../base/json.ts';
 import { jsonOption } from './acting.ts';
@@ -33,8 +34,13 @@ export const checkStrategy = async (invocation: Invocation, name: string): Promi
   if (!catalog.ok) return refused(catalog.problems, 'rules and runbooks are refused as they are');
   const runbook = catalog.value.runbooks.get(name);
   if (runbook === undefined) {
-    const unknown = { code: 'unknown-runbook', message: `there is no runbook ${name}`, mend: 'amends runbook list' };
-    return refused([unknown], `none of ${catalog.value.runbooks.size} runbooks is ${name}`);
+    const near = didYouMean(name, [...catalog.value.runbooks.keys()]);
+    const unknown = {
+      code: 'unknown-runbook',
+      message: `there is no runbook ${name} in what ${settings.configFile} names`,
+      mend: near === undefined ? 'name the configuration that has it: --config.file' : `did you mean ${near}?`,
+    };
+    return refused([unknown], 'nothing was looked at');
   }
   const component = wanted === undefined ? undefined : config.value.components.get(wanted);
   if (wanted !== undefined && component === undefined)
