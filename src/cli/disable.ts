@@ -1,4 +1,5 @@
 // `amends disable`: nothing automatic on a component, or for a rule, until it is enabled or a time is over.
+import { parseDuration } from '../base/duration.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, argument, textOption } from './terminal/command.ts';
 import { addBy, report } from './terminal/acting.ts';
@@ -21,8 +22,11 @@ export const command: Command = {
       act(async (invocation) => {
         const { options, client } = invocation;
         const { path, name } = controlled(invocation);
+        const span = textOption(options, 'for');
+        if (span !== undefined && !((parseDuration(span) ?? 0) > 0))
+          throw new Misuse(`--for: a duration such as 30m is expected, not ${JSON.stringify(span)}`);
         const body = {
-          for: textOption(options, 'for'),
+          for: span,
           reason: textOption(options, 'reason'),
           by: textOption(options, 'by'),
         };

@@ -1,7 +1,8 @@
 // `amends journal export`: all that a running amends has on record of what it decided on, as a file that `amends backtest`
 // reads.
+import { readSince } from '../http/outside.ts';
 import type { Command, Invocation } from './terminal/command.ts';
-import { textOption } from './terminal/command.ts';
+import { Misuse, textOption } from './terminal/command.ts';
 import { FINE } from './terminal/edge.ts';
 
 export const command: Command = {
@@ -21,8 +22,11 @@ export const command: Command = {
 };
 
 const run = async ({ client, edge, options }: Invocation): Promise<number> => {
+  const since = textOption(options, 'since');
+  if (since !== undefined && readSince(since, edge.clock.now()) === undefined)
+    throw new Misuse('--since: a duration such as 30d, or a time such as 2026-01-31T10:00:00Z, is expected');
   const { readRecord } = await import('./terminal/record.ts');
-  const { lines, counts } = await readRecord(client, textOption(options, 'since'), (line) => edge.err(line));
+  const { lines, counts } = await readRecord(client, since, (line) => edge.err(line));
   for (const line of lines) edge.out(line);
   edge.err(
     Object.entries(counts)

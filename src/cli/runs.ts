@@ -1,5 +1,8 @@
 // `amends runs list|show`: what was done, and step by step how it went.
+import { Option } from 'commander';
 import { isObject } from '../base/json.ts';
+import type { RunState } from '../port/store.ts';
+import type { Outcome } from '../run/events.ts';
 import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { argument, textOption } from './terminal/command.ts';
@@ -8,7 +11,12 @@ import { wholeOption } from './terminal/acting.ts';
 import { eventText, outcomeOf } from './terminal/run-text.ts';
 import { between, lines, table, time } from './terminal/text.ts';
 
-const FILTERS = ['component', 'target', 'strategy', 'state', 'outcome'] as const;
+const FILTERS = ['component', 'target', 'strategy'] as const;
+/** Filters of which every value is known: another one would find nothing, and say so as if it had looked. */
+const CHOICES = {
+  state: ['awaiting_approval', 'queued', 'running', 'verifying', 'undoing', 'done'] satisfies readonly RunState[],
+  outcome: ['resolved', 'unresolved', 'stuck', 'withdrawn'] satisfies readonly Outcome[],
+};
 
 export const command: Command = {
   summary: 'Runs: list them, or show one with its timeline.',
@@ -23,6 +31,8 @@ export const command: Command = {
       .description('Newest first.')
       .option('--limit <n>', 'at most so many', '20');
     for (const filter of FILTERS) list.option(`--${filter} <${filter}>`, `only of this ${filter}`);
+    for (const [name, choices] of Object.entries(CHOICES))
+      list.addOption(new Option(`--${name} <${name}>`, `only of this ${name}`).choices(choices));
     list.action(act(listRuns));
     runs.command('show <run>').description('One run with its timeline.').action(act(showRun));
   },
@@ -31,7 +41,9 @@ export const command: Command = {
 const listRuns = async (invocation: Invocation): Promise<number> => {
   const { client, edge, options, output } = invocation;
   const limit = wholeOption(invocation, 'limit', 10_000);
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, textOption(options, name)]));
+  const filters = Object.fromEntries(
+    [...FILTERS, ...Object.keys(CHOICES)].map((name) => [name, textOption(options, name)]),
+  );
   const runs = await client.list('/api/v1/runs', filters, limit);
   edge.out(output === 'json' ? JSON.stringify({ items: runs }) : runsTable(runs));
   return FINE;

@@ -22,11 +22,20 @@ export const command: Command = {
         ]);
         const degraded = modes.filter((mode) => mode['active'] === true);
         const demoted = rules.filter((rule) => isObject(rule['demoted']));
+        const disabled = rules.filter((rule) => isObject(rule['disabled']));
         const attention = halt['on'] === true || inbox.length > 0 || degraded.length > 0 || demoted.length > 0;
         edge.out(
           output === 'json'
-            ? JSON.stringify({ attention, halt, inbox, degradedModes: degraded, demotedRules: demoted, components })
-            : screen({ halt, components, inbox, degraded, demoted }),
+            ? JSON.stringify({
+                attention,
+                halt,
+                inbox,
+                degradedModes: degraded,
+                demotedRules: demoted,
+                disabledRules: disabled,
+                components,
+              })
+            : screen({ halt, components, inbox, degraded, demoted, disabled }),
         );
         return attention ? FOUND : FINE;
       }),
@@ -39,11 +48,12 @@ type Seen = {
   readonly inbox: readonly Answer[];
   readonly degraded: readonly Answer[];
   readonly demoted: readonly Answer[];
+  readonly disabled: readonly Answer[];
 };
 
 const objects = (value: unknown): readonly Answer[] => (Array.isArray(value) ? value.filter(isObject) : []);
 
-const screen = ({ halt, components, inbox, degraded, demoted }: Seen): string => {
+const screen = ({ halt, components, inbox, degraded, demoted, disabled }: Seen): string => {
   const runs = components.flatMap((component) =>
     objects(component['runs']).map((run) => [
       run['id'],
@@ -55,10 +65,11 @@ const screen = ({ halt, components, inbox, degraded, demoted }: Seen): string =>
   );
   return [
     lines([
-      ['halted', halt['on'] === true ? `yes, by ${cell(halt['by'])}: ${cell(halt['reason'])}` : 'no'],
+      ['halted', halt['on'] === true ? `yes, by ${who(halt)}` : 'no'],
       ['inbox', inbox.length === 0 ? 'empty' : `${inbox.length} open, see: amends inbox list`],
       ['degraded', degraded.map((mode) => `${cell(mode['name'])} (${cell(mode['impact'])})`)],
       ...demotedLine(demoted),
+      ...disabledLine(disabled),
     ]),
     '',
     table(
@@ -83,13 +94,25 @@ const demotedLine = (rules: readonly Answer[]): ReadonlyArray<readonly [string, 
         ],
       ];
 
+const disabledLine = (rules: readonly Answer[]): ReadonlyArray<readonly [string, unknown]> =>
+  rules.length === 0
+    ? []
+    : [['disabled rules', rules.map((rule) => `${cell(rule['name'])} (by ${span(rule['disabled'] as Answer)})`)]];
+
+/** Who, and why where that was said. */
+const who = ({ by, reason }: Answer): string =>
+  typeof reason === 'string' && reason !== '' ? `${cell(by)}: ${cell(reason)}` : cell(by);
+
+const span = ({ by, reason, until }: Answer): string =>
+  `${cell(by)} ${typeof until === 'string' ? `until ${cell(until)}` : 'until it is enabled'}${typeof reason === 'string' && reason !== '' ? `: ${cell(reason)}` : ''}`;
+
 const row = (component: Answer): readonly unknown[] => {
   const disabled = isObject(component['disabled']) ? component['disabled'] : null;
   const open = objects(component['breakers']).filter((breaker) => breaker['open'] === true);
   const held = open.map((breaker) => `breaker of ${cell(breaker['strategy'])} open`);
   const note =
     disabled !== null
-      ? `disabled by ${cell(disabled['by'])} ${disabled['until'] === null ? 'until it is enabled' : `until ${cell(disabled['until'])}`}: ${cell(disabled['reason'])}`
+      ? `disabled by ${span(disabled)}`
       : component['cooldownUntil'] === null
         ? held.join(', ')
         : [...held, `cooldown until ${cell(component['cooldownUntil'])}`].join(', ');

@@ -133,10 +133,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
         return { events: [event], writes: [] };
       }),
     async disable({ scope, name, forMs, by, reason }) {
-      const { config, catalog } = context.loaded();
-      const known =
-        scope === 'component' ? config.components.has(name) : catalog.rules.rules.some((rule) => rule.name === name);
-      if (!known) return no(404, `there is no ${scope} ${name}`);
+      if (!isDeclared(context.loaded(), scope, name)) return no(404, `there is no ${scope} ${name}`);
       const until = forMs === null ? null : clock.now() + forMs;
       await store.write(
         [{ type: 'disable', scope, name, until, by, reason }, audited(by, `${scope}.disable`, name, { until, reason })],
@@ -145,6 +142,11 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       return { ok: true, value: { until } };
     },
     async enable({ scope, name, by }) {
+      // One that is gone from the files may be disabled still.
+      const { components, rules } = await store.controls();
+      const disabled = scope === 'component' ? components : rules;
+      if (!isDeclared(context.loaded(), scope, name) && !disabled.has(name))
+        return no(404, `there is no ${scope} ${name}`);
       const component = scope === 'component' ? name : null;
       await store.write(
         [
@@ -207,6 +209,13 @@ const audited = (
   subject: string,
   detail: Readonly<Record<string, Json | undefined>>,
 ): Write => ({ type: 'audit', actor, action, subject, detail });
+
+const isDeclared = (
+  { config, catalog }: ReturnType<EngineContext['loaded']>,
+  scope: 'component' | 'rule',
+  name: string,
+): boolean =>
+  scope === 'component' ? config.components.has(name) : catalog.rules.rules.some((rule) => rule.name === name);
 
 const recover = async (context: EngineContext, wakes: Wakes, request: RecoverRequest): Promise<Answer<Recovery>> => {
   const loaded = context.loaded();

@@ -223,7 +223,7 @@ const markdown = (draft: Omit<Postmortem, 'markdown'>, { episode, runs }: Postmo
     '',
     '## Summary',
     '',
-    `${safe(draft.title)}: ${runs.length === 0 ? 'nothing automatic was run' : `${runs.length} automatic ${runs.length === 1 ? 'run' : 'runs'}`}, ${helped === undefined ? 'none of which was verified to help' : `${safe(helped.plan.runbook.name)} was verified to help`}. *What did users see? Fill in.*`,
+    `${safe(draft.title)}: ${runs.length === 0 ? 'nothing was run' : `${runs.length} ${runs.every(({ plan }) => plan.manual === null) ? 'automatic ' : ''}${runs.length === 1 ? 'run' : 'runs'}`}, ${helped === undefined ? 'none of which was verified to help' : `${safe(helped.plan.runbook.name)} was verified to help`}. *What did users see? Fill in.*`,
     '',
     '## Timeline (UTC)',
     '',

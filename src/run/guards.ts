@@ -62,6 +62,9 @@ const refuse = (detail: string, inputs: JsonObject, endsAt: number | null): Omit
   endsAt,
 });
 
+/** Nobody has to say why. */
+const because = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
+
 const BOTH: readonly Moment[] = ['admission', 'start'];
 const ALWAYS: readonly Moment[] = ['admission', 'start', 'step'];
 
@@ -72,7 +75,7 @@ const CHECKS: readonly Guard[] = [
     check({ history, haltFile }) {
       if (haltFile !== null) return refuse(haltFile, { file: haltFile }, null);
       const { on, by, reason, at } = history.halt;
-      return on ? refuse(`halted by ${by}: ${reason}`, { by, reason, at }, null) : pass();
+      return on ? refuse(`halted by ${by}${because(reason)}`, { by, reason, at }, null) : pass();
     },
   },
   {
@@ -83,7 +86,7 @@ const CHECKS: readonly Guard[] = [
       if (found === null || (found.until !== null && found.until <= history.now)) return pass();
       const what = history.componentDisabled === null ? 'the rule' : 'the component';
       return refuse(
-        `${what} was disabled by ${found.by}: ${found.reason}`,
+        `${what} was disabled by ${found.by}${because(found.reason)}`,
         { by: found.by, reason: found.reason, until: found.until },
         found.until,
       );

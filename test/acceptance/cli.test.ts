@@ -207,6 +207,8 @@ describe('check', () => {
     });
     for (const args of [['database/no-such'], ['database/restore-backup', '--component=slow']])
       expect((await amends(['runbook', 'test', ...args])).code).toBe(1);
+    const near = await amends(['runbook', 'test', 'database/restore-backups']);
+    expect([near.code, near.out]).toEqual([1, expect.stringContaining('mend: did you mean database/restore-backup?')]);
     expect((await amends(['runbook', 'test', 'restore-backup'])).code).toBe(2);
   }, 60_000);
 
@@ -335,8 +337,10 @@ describe('against a server', () => {
     await asked(0, 'resume', '--by=ada', '--reason=over');
     await asked(0, 'status');
 
+    const elsewhere = await amends(['halt', '--file', `--storage.path=${join(folder, 'elsewhere')}`]);
+    expect([elsewhere.code, elsewhere.err]).toEqual([0, expect.stringContaining('There is no record of amends in')]);
     const file = await amends(['halt', '--file', `--storage.path=${join(folder, 'data')}`, '--output=json']);
-    expect(file.code).toBe(0);
+    expect([file.code, file.err]).toEqual([0, '']);
     expect(existsSync(String((JSON.parse(file.out) as Row)['file']))).toBe(true);
     expect(await asked(1, 'status')).toMatchObject({ halt: { on: true, by: 'file' } });
     await asked(1, ...ask);
@@ -357,7 +361,28 @@ describe('against a server', () => {
     await asked(0, 'enable', 'slow');
     await asked(0, 'disable', '--rule=database-locked', '--reason=too eager');
     await asked(0, 'enable', '--rule=database-locked');
+    const rules = await amends(['status', `--url=${server.url}`]);
+    expect(rules.out).not.toContain('disabled rules');
+    await asked(0, 'disable', '--rule=database-locked');
+    const shown = await amends(['status', `--url=${server.url}`]);
+    expect(shown.out).toMatch(/^disabled rules: +database-locked \(by \S+ until it is enabled\)$/m);
+    await asked(0, 'enable', '--rule=database-locked');
     await asked(1, 'disable', 'no-such');
+    await asked(1, 'enable', 'no-such');
+    await asked(1, 'enable', '--rule=no-such');
+  }, 60_000);
+
+  it('a value that cannot be meant is exit 2 with what is expected, before anything is asked', async () => {
+    const wrong = async (...args: readonly string[]): Promise<string> => {
+      const ended = await amends([...args, `--url=${server.url}`]);
+      expect([args, ended.code, ended.out]).toEqual([args, 2, '']);
+      return ended.err;
+    };
+    expect(await wrong('disable', 'slow', '--for=soon')).toContain('--for: a duration such as 30m');
+    expect(await wrong('disable', 'slow', '--for=0s')).toContain('--for: a duration such as 30m');
+    expect(await wrong('runs', 'list', '--state=finished')).toContain('awaiting_approval, queued, running');
+    expect(await wrong('runs', 'list', '--outcome=good')).toContain('resolved, unresolved, stuck, withdrawn');
+    expect(await wrong('journal', 'export', '--since=lately')).toContain('--since: a duration such as 30d');
   }, 60_000);
 
   it('what was handed to a human is listed, and closed with a comment', async () => {
@@ -412,8 +437,25 @@ describe('serve', () => {
     await until('the refusal in the log', () => running.output().includes('the last good configuration stays'));
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toMatch(/^amends_config_last_reload_successful 0$/m);
+    // With its place and its mend.
+    expect(running.output()).toMatch(
+      /amends\.yaml:2:\d+: .*colour.* at \/components\/slow\/colour \[unknown-key\]; mend: remove it/,
+    );
     const status = await amends(['status', `--url=${url}`, '--output=json']);
     expect((JSON.parse(status.out) as { components: Row[] }).components.map(({ name }) => name)).toEqual(['slow']);
+  }, 60_000);
+
+  it('an address that is taken is said with what to do, exit 1', async () => {
+    const first = await start([`--storage.path=${join(await servers.folder(), 'data')}`]);
+    const taken = new URL(await urlOf(first)).host;
+    const second = await start([
+      `--web.listen-address=${taken}`,
+      `--storage.path=${join(await servers.folder(), 'data')}`,
+    ]);
+    expect(await second.ended).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/EADDRINUSE.*\n {2}mend: end what listens there, or name another/),
+    });
   }, 60_000);
 
   /** A server of its own with a run whose only step is under way. */
