@@ -194,7 +194,9 @@ const createApp = (options: HttpOptions, authenticate: Authenticate, streams: St
       dispatch({ routes, handlers, options, body, authenticate, streams }, request, response, next),
     );
   }
-  app.use((_request, response) => sendProblem(response, { status: 404, title: 'Not found' }));
+  app.use((_request, response) =>
+    sendProblem(response, { status: 404, title: 'Not found', mend: 'GET /api/v1/openapi.json lists what there is' }),
+  );
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) =>
     answerError(options.log, error, response),
   );

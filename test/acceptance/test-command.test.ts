@@ -203,7 +203,8 @@ describe('from a run to a test', () => {
     await post('ShopDown');
     await until('the run is done', async () => (await newest('runs'))['state'] === 'done');
     const { id = '' } = await newest('runs');
-    const out = await servers.folder();
+    // A folder that is not there yet is made.
+    const out = join(await servers.folder(), 'recorded');
     const wrote = await amends('test', `--from-run=${id}`, `--out=${out}`, `--url=${server.url}`, '--output=json');
     expect([wrote.code, wrote.err]).toEqual([0, '']);
     const { files } = JSON.parse(wrote.out) as { files: readonly string[] };

@@ -1,6 +1,6 @@
 // `amends test --from-run` and `--from-alert`: writes a test of what is on record beside the rule and the runbook, and
 // makes sure that it passes. What this test cannot know, such as what went before, stands in it as a remark.
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { formatProblem } from '../../base/failure.ts';
@@ -101,6 +101,7 @@ const write = async (given: Writing, file: string, document: Members): Promise<s
     ...remarks.map((remark) => `# Not so here: ${remark}`.replaceAll('\n', ' ')),
   ];
   try {
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(file, `${head.join('\n')}\n${stringify(document, { lineWidth: 110 })}`, { flag: 'wx' });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
