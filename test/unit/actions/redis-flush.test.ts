@@ -166,7 +166,8 @@ describe('redis.flush-keys', () => {
       expect(error.kind).toBe('indeterminate');
       expect(error.outputs).toMatchObject({ file: expect.stringContaining('again') });
       expect(error.message).toContain('restore-keys');
-      await eventually(async () => (await client.dbsize()) < before.size);
+      // How many are gone by then goes by the moment; it may be none.
+      expect(await client.dbsize()).toBeLessThanOrEqual(before.size);
 
       const outputs = await perform(flushKeys, input({ max: 100_000 }), context('again'));
       expect(await client.dbsize()).toBe(0);
