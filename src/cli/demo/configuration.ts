@@ -15,8 +15,9 @@ export const componentOf = (department: Department): string => `shop-${departmen
 
 /** Writes `<folder>/amends.yaml` with the shipped rules and runbooks for databases beside it; gives the file's path. */
 export const writeConfiguration = (folder: string, shipped: URL, shop: string): string => {
-  for (const part of ['rules', 'runbooks']) {
-    cpSync(new URL(`${part}/database`, shipped), join(folder, part, 'database'), { recursive: true });
+  // Some runbooks begin with a group of steps.
+  for (const part of ['rules/database', 'runbooks/database', 'runbooks/groups']) {
+    cpSync(new URL(part, shipped), join(folder, part), { recursive: true });
   }
   const file = join(folder, 'amends.yaml');
   writeFileSync(
