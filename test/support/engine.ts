@@ -22,30 +22,11 @@ import type { Notifier } from '../../src/port/notifier.ts';
 import type { Rows, Store } from '../../src/port/store.ts';
 import type { Telemetry } from '../../src/port/telemetry.ts';
 import { createSpawner } from '../../src/actions/spawner.ts';
+import { SILENT } from '../../src/replay/still.ts';
 import { createSources } from '../../src/sources/sources.ts';
 import { openSqliteStore } from '../../src/store/sqlite.ts';
 import { createShiftedClock } from './shifted-clock.ts';
 import type { ShiftedClock } from './shifted-clock.ts';
-
-const nothing = (): void => undefined;
-const silent: Telemetry = {
-  delivery: nothing,
-  acknowledged: nothing,
-  alert: nothing,
-  unknownFields: nothing,
-  watchdog: nothing,
-  decision: nothing,
-  decided: nothing,
-  admission: nothing,
-  ruleDecision: nothing,
-  runStarted: nothing,
-  runEnded: nothing,
-  runIneffective: nothing,
-  step: nothing,
-  verification: nothing,
-  probe: nothing,
-  notification: nothing,
-};
 
 export type Given = {
   /** amends.yaml */
@@ -175,7 +156,7 @@ export const startEngine = async (
     notifiers,
     spawner,
     sources: createSources(() => loaded.config, { clock, redactor }),
-    telemetry: { ...silent, ...options.telemetry },
+    telemetry: { ...SILENT, ...options.telemetry },
     halt: createHaltFile(haltFile),
     emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
     storeHealth: { trouble: () => null },
