@@ -13,7 +13,9 @@ import { createIds } from './base/ids.ts';
 import type { Log } from './base/log.ts';
 import { createLog } from './base/log.ts';
 import { createRedactor } from './base/secret.ts';
-import { loadCatalog } from './catalog.ts';
+import { buildCatalog, readCatalogFiles } from './catalog.ts';
+import type { CatalogFiles } from './catalog.ts';
+import { recordOf } from './config-record.ts';
 import { registerSecrets } from './config-secrets.ts';
 import { revisionOf } from './config-revision.ts';
 import type { Settings, WebConfig } from './config.ts';
@@ -70,16 +72,21 @@ export const loadParts = async (): Promise<{ actions: Actions; facts: Facts; not
   notifiers: await loadByName<Notifier>(new URL('notifiers/', import.meta.url), false),
 });
 
+type LoadedFiles = { readonly loaded: Loaded; readonly files: CatalogFiles };
+
 /** Configuration, rules and runbooks, all of them or every reason why not. */
-const load = async (settings: Settings, parts: { actions: Actions; facts: Facts }): Promise<Result<Loaded>> => {
+const load = async (settings: Settings, parts: { actions: Actions; facts: Facts }): Promise<Result<LoadedFiles>> => {
   const missing = !settings.configFileGiven && (await diskReaders.glob(resolve('.'), settings.configFile)).length === 0;
   const config = missing
     ? ok(builtInConfig('.', settings.recoveryMode))
     : await loadConfig(settings.configFile, diskReaders, settings.recoveryMode);
   if (!config.ok) return config;
-  const catalog = await loadCatalog({ config: config.value, ...parts });
+  const files = await readCatalogFiles(config.value);
+  if (!files.ok) return files;
+  const catalog = buildCatalog(files.value, { config: config.value, ...parts });
   if (!catalog.ok) return catalog;
-  return ok({ config: config.value, catalog: catalog.value, revision: await revisionOf(config.value.folder) });
+  const revision = await revisionOf(config.value.folder);
+  return ok({ loaded: { config: config.value, catalog: catalog.value, revision }, files: files.value });
 };
 
 /** What is loaded, by digest and commit: the same in the log, the audit and the metrics. */
@@ -129,7 +136,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
   const firstWeb = await loadWeb(settings);
   if (!first.ok || !firstWeb.ok)
     return refuse([...(first.ok ? [] : first.problems), ...(firstWeb.ok ? [] : firstWeb.problems)]);
-  let loaded = first.value;
+  let { loaded } = first.value;
   let web = firstWeb.value;
   const exposed = checkExposure(settings.listen.host, web);
   if (exposed.length > 0) return refuse(exposed);
@@ -206,19 +213,23 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     metrics.reloaded(true);
     metrics.loaded(provenanceOf(loaded));
   };
-  const recordLoaded = (at: 'start' | 'reload'): Promise<void> =>
-    opened.write(
+  /** What counts from `since` on: its digests in the audit, its texts for the journal. */
+  const recordLoaded = async (active: LoadedFiles, since: number, at: 'start' | 'reload'): Promise<void> => {
+    await opened.write(
       [
         {
           type: 'audit',
           actor: 'amends',
           action: 'config.loaded',
           subject: settings.configFile,
-          detail: { ...provenanceOf(loaded), at },
+          detail: { ...provenanceOf(active.loaded), at },
         },
       ],
-      clock.now(),
+      since,
     );
+    const { about, textOf } = recordOf(active.loaded, active.files, redactor);
+    await opened.keepConfiguration({ ...about, at: since }, textOf);
+  };
   const reload = async (): Promise<Result<Loaded>> => {
     const [next, nextWeb] = [await load(settings, parts), await loadWeb(settings)];
     if (!next.ok || !nextWeb.ok) {
@@ -257,13 +268,14 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       );
       return refused(problems);
     }
-    await registerSecrets(redactor, next.value.config, nextWeb.value);
-    loaded = next.value;
+    await registerSecrets(redactor, next.value.loaded.config, nextWeb.value);
+    loaded = next.value.loaded;
     web = nextWeb.value;
+    const since = clock.now();
     showLoaded();
     server.reloadTls();
     log.info(provenanceOf(loaded), 'configuration loaded');
-    await recordLoaded('reload');
+    await recordLoaded(next.value, since, 'reload');
     return ok(loaded);
   };
   const server = createServer({
@@ -287,6 +299,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     reload,
     async start() {
       showLoaded();
+      const since = clock.now();
       const { url } = await server.start();
       cleanUps.push(() => server.stop(GRACE_FOR_ANSWERS_MS));
       const recovered = await engine.recover();
@@ -299,7 +312,7 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
       });
       working = true;
       // Nobody waits for it, and a full disk does not keep amends from starting.
-      const recorded = recordLoaded('start').catch((error: unknown) =>
+      const recorded = recordLoaded(first.value, since, 'start').catch((error: unknown) =>
         log.warn({ error }, 'the audit does not know what was loaded'),
       );
       cleanUps.push(() => recorded);

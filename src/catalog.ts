@@ -251,7 +251,8 @@ const readMatching = async (folder: string, patterns: readonly string[], folderM
   return { files, problems };
 };
 
-const shownAs = (folder: string, path: string): string => {
+/** How a file is called: by its place in the folder of the configuration, or whole when it stands elsewhere. */
+export const shownAs = (folder: string, path: string): string => {
   const inside = relative(folder, path);
   return inside.startsWith('..') || isAbsolute(inside) ? path : inside.split(sep).join('/');
 };

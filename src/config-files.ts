@@ -17,23 +17,47 @@ export const diskReaders: Readers = {
 
 const MOST_FILES = 10_000;
 
-/** Files that match, absolute and sorted. `*` and `?` stay within a folder, `**` goes down; hidden ones are left out. */
-export const glob = async (folder: string, pattern: string): Promise<readonly string[]> => {
-  const whole = resolve(folder, pattern).split('/');
-  const fixed = whole.findIndex((part) => /[*?]/.test(part));
-  const root = whole.slice(0, fixed === -1 ? -1 : fixed).join('/') || '/';
-  const parts = whole.slice(fixed === -1 ? -1 : fixed).map((part) =>
-    part === '**'
-      ? part
+type Part = RegExp | '**';
+
+const partsOf = (names: readonly string[]): readonly Part[] =>
+  names.map((name) =>
+    name === '**'
+      ? name
       : new RegExp(
-          `^${part
+          `^${name
             .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
             .replaceAll('*', '[^/]*')
             .replaceAll('?', '[^/]')}$`,
         ),
   );
+
+/** Files that are there already, by their whole paths: a configuration on record. */
+export const readersOf = (texts: ReadonlyMap<string, string>): Readers => ({
+  async readText(file) {
+    const text = texts.get(file);
+    if (text === undefined) throw Object.assign(new Error('it is not on record'), { code: 'ENOENT' });
+    return text;
+  },
+  async glob(folder, pattern) {
+    const parts = partsOf(resolve(folder, pattern).split('/'));
+    return [...texts.keys()].filter((file) => fits(file.split('/'), parts)).toSorted();
+  },
+});
+
+const fits = (names: readonly string[], [part, ...below]: readonly Part[]): boolean => {
+  if (part === undefined) return names.length === 0;
+  if (part === '**') return fits(names, below) || (names.length > 0 && fits(names.slice(1), [part, ...below]));
+  return names.length > 0 && part.test(names[0] ?? '') && fits(names.slice(1), below);
+};
+
+/** Files that match, absolute and sorted. `*` and `?` stay within a folder, `**` goes down; hidden ones are left out. */
+export const glob = async (folder: string, pattern: string): Promise<readonly string[]> => {
+  const whole = resolve(folder, pattern).split('/');
+  const fixed = whole.findIndex((part) => /[*?]/.test(part));
+  const root = whole.slice(0, fixed === -1 ? -1 : fixed).join('/') || '/';
+  const parts = partsOf(whole.slice(fixed === -1 ? -1 : fixed));
   const found = new Set<string>();
-  const walk = async (at: string, rest: typeof parts): Promise<void> => {
+  const walk = async (at: string, rest: readonly Part[]): Promise<void> => {
     const [part, ...below] = rest;
     if (part === undefined || found.size > MOST_FILES) return;
     if (part === '**') await walk(at, below);

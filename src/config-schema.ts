@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { IGNORABLE } from './base/findings.ts';
 import { formatDuration, parseDuration } from './base/duration.ts';
+import { isObject } from './base/json.ts';
 import { MODES } from './rule/limits.ts';
 
 const DURATION = /^(?=.)(?:0|(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+(?:\.\d+)?s)?(?:\d+ms)?)$/;
@@ -136,25 +137,39 @@ export const recoverySchema = z.strictObject(recoveryShape);
 
 // A connection is stored with every run: what is secret in it must be a reference.
 const SECRET_KEYS = /^(password|passwd|passphrase|secret|token|bearer_token|api_key|apikey|private_key)$/i;
+const SECRET_ADDRESS = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#@]*@/i;
 const connect = z.record(z.string().min(1).max(64), z.json()).superRefine((members, context) => {
-  for (const [key, value] of Object.entries(members)) {
-    if (SECRET_KEYS.test(key)) {
-      context.addIssue({
-        code: 'custom',
-        path: [key],
+  for (const { path, ...said } of secretsIn(members, []))
+    context.addIssue({ code: 'custom', path: [...path], ...said });
+});
+
+type Plain = { readonly path: ReadonlyArray<string | number>; readonly message: string } & ReturnType<typeof refusal>;
+
+/** At any depth: all of it is stored. */
+function secretsIn(value: unknown, path: Plain['path']): readonly Plain[] {
+  const key = String(path.at(-1) ?? '');
+  if (SECRET_KEYS.test(key))
+    return [
+      {
+        path,
         message: `${key} would be stored in plain text`,
         ...refusal('secret-in-file', `name the file that holds it: ${key}_file`),
-      });
-    } else if (typeof value === 'string' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#@]*@/i.test(value)) {
-      context.addIssue({
-        code: 'custom',
-        path: [key],
-        message: 'a password does not belong in an address',
-        ...refusal('secret-in-file', 'use username and password_file'),
-      });
-    }
-  }
-});
+      },
+    ];
+  if (typeof value === 'string')
+    return SECRET_ADDRESS.test(value)
+      ? [
+          {
+            path,
+            message: 'a password does not belong in an address',
+            ...refusal('secret-in-file', 'use username and password_file'),
+          },
+        ]
+      : [];
+  if (Array.isArray(value)) return value.flatMap((member, index) => secretsIn(member, [...path, index]));
+  return isObject(value) ? Object.entries(value).flatMap(([below, member]) => secretsIn(member, [...path, below])) : [];
+}
+
 const labels = z.record(text(256), z.string().max(1_024));
 const targetName = text(256);
 const inventory = z.strictObject({

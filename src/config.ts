@@ -83,8 +83,8 @@ export type Config = {
   readonly journalRetentionDays: number;
   /** Findings of `amends check` about this file that are meant so. */
   readonly pardons?: readonly Pardon[];
-  /** All texts that made it, for the journal. */
-  readonly text: string;
+  /** All texts that made it, the file itself first, then inventories. */
+  readonly texts: readonly Text[];
 };
 
 export type Role = 'viewer' | 'operator' | 'approver' | 'admin';
@@ -403,7 +403,7 @@ const assemble = (
   auditHeadReceiver: shape.audit?.head_receiver ?? null,
   journalRetentionDays: shape.journal?.retention_days ?? 30,
   ...(shape.ignore === undefined ? {} : { pardons: shape.ignore }),
-  text: texts.map(({ file: from, text }) => `# ${from}\n${text}`).join('\n---\n'),
+  texts: texts.map(({ file: from, text }) => ({ file: from, text })),
 });
 
 const neighbourOf = (folder: string, shape: NonNullable<ConfigShape['prometheus']>): Neighbour => {

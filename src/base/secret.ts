@@ -1,11 +1,14 @@
 // Secrets: taken out of whatever is about to be stored or sent.
 
-const SHOWN = '[redacted]';
+export const SHOWN = '[redacted]';
 /** Shorter values would redact ordinary words. */
 const SHORTEST = 4;
 /** Of an address: `services` is no secret. */
 const SHORTEST_PART = 12;
 const SECRET_KEY = /(pass(word|wd|phrase)?|secret|token|api[-_]?key|authorization|credential|cookie|private[-_]?key)/i;
+
+/** Whether what stands under this key is secret by its name alone. */
+export const tellsOfSecret = (key: string): boolean => SECRET_KEY.test(key);
 
 export type Redactor = {
   /** From now on `value` is taken out in plain, base64, URL-encoded and hex form. */
@@ -29,7 +32,7 @@ export const createRedactor = (): Redactor => {
     if (typeof input !== 'object' || input === null) return input;
     const output = Object.create(null) as Record<string, unknown>;
     for (const [key, member] of Object.entries(input)) {
-      output[text(key)] = SECRET_KEY.test(key) && typeof member === 'string' ? SHOWN : copy(member);
+      output[text(key)] = tellsOfSecret(key) && typeof member === 'string' ? SHOWN : copy(member);
     }
     return output;
   };

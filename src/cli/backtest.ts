@@ -1,17 +1,13 @@
 // `amends backtest`: what rules would have done on alerts that were, and what a change of them would do otherwise.
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join, relative, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { stat } from 'node:fs/promises';
 import { parseDuration } from '../base/duration.ts';
 import { formatProblem } from '../base/failure.ts';
 import type { Settings } from '../config.ts';
-import type { Loaded } from '../engine/context.ts';
 import type { AskPrometheus } from '../replay/alert-series.ts';
 import type { BacktestResult } from '../replay/backtest.ts';
 import type { JournalText, RecordedConfig } from '../replay/journal.ts';
 import type { Assumption } from '../replay/past.ts';
+import type { Under } from '../replay/backtest-text.ts';
 import type { Change, Difference, Summary } from '../replay/summary.ts';
 import type { Judged } from '../replay/witness.ts';
 import type { Command, Invocation } from './terminal/command.ts';
@@ -19,7 +15,9 @@ import { Misuse, textOption } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import type { Recorded } from './terminal/offline.ts';
-import { EMPTY_JOURNAL, loadFiles, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
+import { EMPTY_JOURNAL, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
+import { RECORDED, hasTexts, rulingOfFiles, rulingOfJournal, rulingOfRevision } from './terminal/ruling.ts';
+import type { Ruling } from './terminal/ruling.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable, table } from './terminal/text.ts';
 
@@ -30,6 +28,8 @@ export const command: Command = {
     'amends backtest --from=journal.ndjson',
     'amends backtest --url=http://amends.internal:9193 --since=7d --against=main',
     'amends backtest --from=journal.ndjson --against=main --markdown > comment.md',
+    'amends backtest --from=journal.ndjson --config=recorded',
+    'amends backtest --from=journal.ndjson --against=recorded --markdown',
     'amends backtest --prometheus=http://127.0.0.1:9090 --since=30d --recovery.mode=auto',
     'amends backtest --from=journal.ndjson --against=main --fail-on=newly_acts,acts_differently',
   ],
@@ -39,7 +39,14 @@ export const command: Command = {
       .option('--from <file>', 'a journal, NDJSON (default: that of the amends at --url)')
       .option('--prometheus <url>', 'in place of a journal: alerts as its ALERTS series remembers them')
       .option('--since <duration>', 'how far back, unless --from says what (default: 30d)')
-      .option('--against <what>', 'a git revision, or a folder with another configuration: only what differs')
+      .option(
+        '--config <which>',
+        'decide under the files here, or under what live had when it did: files or recorded (default: files, where there are any)',
+      )
+      .option(
+        '--against <what>',
+        'a git revision, a folder with another configuration, or recorded (what live had): only what differs',
+      )
       .option('--assume <outcome>', 'how runs end that never were: success, failure or recorded (default: recorded)')
       .option('--fail-on <changes>', 'with --against: exit 1 on any, or on some of newly_acts, no_longer_acts, ...')
       .option('--show <what>', 'each decision too: decisions, or all with repeats and ends')
@@ -61,28 +68,35 @@ const run = async (invocation: Invocation): Promise<number> => {
   const settings = settingsOf(options);
 
   const ask = prometheusAt(textOption(options, 'prometheus'));
-  const loaded = await loadFiles(settings);
-  const base = against === null ? null : await loadOther(settings, against);
+  const asked = await whichOf(textOption(options, 'config'), settings);
+  // What is wrong with files is said before a month is read.
+  const files = asked === 'files' ? await rulingOfFiles(settings) : null;
+  const other = against === null || against === RECORDED ? null : await rulingOfRevision(settings, against);
   const recorded = await readRecorded(invocation, ask);
   try {
     for (const problem of recorded.problems) edge.err(printable(formatProblem(problem)));
-    const judge = (rules: Loaded, what: string, decided: (judged: Judged) => void): Promise<BacktestResult> =>
-      decideAgain({ rules, recorded, assume, ask, edge, what, decided });
+    const fromJournal = asked === RECORDED || (asked === null && hasTexts(recorded));
+    const live = fromJournal || against === RECORDED ? await rulingOfJournal(recorded, settings) : null;
+    const mine = files ?? (fromJournal ? live : null) ?? (await rulingOfFiles(settings));
+    const base = against === RECORDED ? live : other;
+    const unloaded = live?.problems ?? [];
+    for (const problem of unloaded) edge.err(printable(formatProblem(problem)));
+    const judge = (ruling: Ruling, what: string, decided: (judged: Judged) => void): Promise<BacktestResult> =>
+      decideAgain({ ruling, recorded, assume, ask, edge, what, decided });
     const [was, is, tally] = [createIncidents(), createIncidents(), createTally()];
     const shown: Judged[] = [];
     if (base !== null) await judge(base, `under ${against ?? ''}`, (judged) => was.add(judged));
-    const result = await judge(loaded, 'under these rules', (judged) => {
+    const result = await judge(mine, mine.recorded === null ? 'under these rules' : 'as live had them', (judged) => {
       tally.add(judged);
       if (base !== null) is.add(judged);
       if (shows(judged)) shown.push(judged);
     });
     const summary = tally.summary(result);
     const differences = base === null ? [] : compare(was.found, is.found);
-    const otherRules = recorded.configs.length === 0 ? null : !recorded.configs.every(isOf(loaded));
-    await print(invocation, { summary, assume, against, differences, shown, otherRules });
+    await print(invocation, { summary, assume, against, differences, shown, under: underOf(mine, recorded) });
     for (const { line, why } of result.refused)
       edge.err(printable(formatProblem({ ...NO_POST, message: why, file: recorded.name, line })));
-    const whole = recorded.problems.length === 0 && result.refused.length === 0;
+    const whole = recorded.problems.length === 0 && unloaded.length === 0 && result.refused.length === 0;
     if (!whole) edge.err('Not all of it could be read: the figures are of the rest.');
     return whole && !differences.some(({ change }) => failOn.has(change)) ? FINE : FOUND;
   } finally {
@@ -96,21 +110,33 @@ type Told = {
   readonly against: string | null;
   readonly differences: readonly Difference[];
   readonly shown: readonly Judged[];
-  /** Live decided under other rules or another configuration than these, at some time; null: nobody knows. */
-  readonly otherRules: boolean | null;
+  readonly under: Under;
 };
+
+/** Without a word for it, files are used where there are any. */
+const whichOf = async (given: string | undefined, settings: Settings): Promise<'files' | typeof RECORDED | null> => {
+  if (given === 'files' || given === RECORDED) return given;
+  if (given !== undefined) throw new Misuse(`--config: files or ${RECORDED}; a file is named by --config.file`);
+  return settings.configFileGiven || (await stat(settings.configFile).catch(() => null)) !== null ? 'files' : null;
+};
+
+const underOf = ({ loaded, recorded }: Ruling, { configs }: Recorded): Under =>
+  recorded !== null
+    ? { which: RECORDED, configurations: recorded }
+    : { which: 'files', otherThanLive: configs.length === 0 ? null : !configs.every(isOf(loaded)) };
 
 const print = async ({ edge, options, output }: Invocation, told: Told): Promise<void> => {
   const text = await import('../replay/backtest-text.ts');
-  const { summary, assume, against, differences, shown, otherRules } = told;
+  const { summary, assume, against, differences, shown, under } = told;
   const compared = against === null ? null : { against, differences };
   if (output === 'json') {
     const decisions = options['show'] === undefined ? {} : { decisions: shown };
-    return edge.out(JSON.stringify({ assume, summary, otherRules, against, differences, ...decisions }));
+    const otherRules = under.which === 'files' ? under.otherThanLive : false;
+    return edge.out(JSON.stringify({ assume, summary, under, otherRules, against, differences, ...decisions }));
   }
   if (options['markdown'] === true || output === 'markdown')
-    return edge.out(text.backtestMarkdown(summary, assume, compared, otherRules));
-  edge.out(text.headOf(summary, assume, otherRules).join('\n'));
+    return edge.out(text.backtestMarkdown(summary, assume, compared, under));
+  edge.out(text.headOf(summary, assume, under).join('\n'));
   if (compared !== null) {
     edge.out(`\n${text.differencesSentence(differences, compared.against)}`);
     if (differences.length > 0) edge.out(table(text.DIFFERENCE_COLUMNS, differences.map(text.differenceCells)));
@@ -121,7 +147,7 @@ const print = async ({ edge, options, output }: Invocation, told: Told): Promise
 };
 
 const isOf =
-  ({ config, catalog }: Loaded) =>
+  ({ config, catalog }: Ruling['loaded']) =>
   (recorded: RecordedConfig): boolean =>
     recorded.catalog === catalog.digest && recorded.config === config.digest;
 
@@ -175,36 +201,8 @@ const readSeries = async ({ edge }: Invocation, ask: AskPrometheus, ago: number)
   return { ...EMPTY_JOURNAL, deliveries, problems, name: 'Prometheus', close: () => undefined };
 };
 
-const call = promisify(execFile);
-
-/** The configuration as it stands in a folder, or as it stood at a revision. */
-const loadOther = async (settings: Settings, against: string): Promise<Loaded> => {
-  const folder = await stat(against).catch(() => null);
-  if (folder?.isDirectory() === true)
-    return loadFiles({ ...settings, configFile: join(against, basename(settings.configFile)) });
-  const config = resolve(settings.configFile);
-  const scratch = await mkdtemp(join(tmpdir(), 'amends-revision-'));
-  try {
-    const git = (...args: readonly string[]): Promise<{ stdout: string }> =>
-      call('git', ['-C', dirname(config), ...args]);
-    const top = (await git('rev-parse', '--show-toplevel')).stdout.trim();
-    const archive = join(scratch, 'revision.tar');
-    await git('-C', top, 'archive', '--format=tar', `--output=${archive}`, '--', against);
-    await call('tar', ['-xf', archive, '-C', scratch]);
-    return await loadFiles({ ...settings, configFile: join(scratch, relative(top, config)) });
-  } catch (error) {
-    if (error instanceof Misuse) throw error;
-    const said = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split('\n')[0] ?? '';
-    throw new Misuse(
-      `--against: ${against} is neither a folder nor a revision that git can give (${said}); for example main, HEAD~1, or ../other`,
-    );
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
-};
-
 const decideAgain = async (given: {
-  readonly rules: Loaded;
+  readonly ruling: Ruling;
   readonly recorded: Recorded;
   readonly assume: Assumption;
   readonly ask: AskPrometheus | null;
@@ -212,7 +210,7 @@ const decideAgain = async (given: {
   readonly what: string;
   readonly decided: (judged: Judged) => void;
 }): Promise<BacktestResult> => {
-  const { rules, recorded, assume, ask, edge, what, decided } = given;
+  const { ruling, recorded, assume, ask, edge, what, decided } = given;
   const [{ backtest }, { queryAt }, { loadParts }] = await Promise.all([
     import('../replay/backtest.ts'),
     import('../replay/alert-series.ts'),
@@ -224,7 +222,8 @@ const decideAgain = async (given: {
     backtest({
       ...scratch,
       journal: recorded,
-      loaded: rules,
+      loaded: ruling.loaded,
+      later: ruling.later,
       facts,
       assume,
       decided,

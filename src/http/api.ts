@@ -13,7 +13,14 @@ import type { ComponentFigures } from './figures.ts';
 import { readSince } from './outside.ts';
 import { Refused } from './problem.ts';
 import { readEvidence } from './evidence.ts';
-import { createUsage, readJournalPage, readPostmortem, readRunLog, readRunsSummary } from './reports.ts';
+import {
+  createUsage,
+  readConfigurationFiles,
+  readJournalPage,
+  readPostmortem,
+  readRunLog,
+  readRunsSummary,
+} from './reports.ts';
 import { openapi } from './routes.ts';
 import { runbookPage } from './runbook-page.ts';
 
@@ -84,6 +91,21 @@ const reports = (context: ApiContext): Handlers => {
   const usage = createUsage(context);
   return {
     journal: async ({ query }) => ({ body: await readJournalPage(context, listQuery(query, context.clock.now())) }),
+    configurations: async ({ query }) => {
+      const { since } = listQuery({ since: query['since'] }, context.clock.now());
+      const all = await context.store.configurations(since);
+      return {
+        body: slice(
+          all.toReversed().map(({ files, ...about }) => ({ ...about, files: files.length })),
+          query,
+        ),
+      };
+    },
+    configuration: async ({ params }) => ({ body: await configurationOf(context, params['id']) }),
+    'configuration-files': async ({ params, query }) => {
+      const { files } = await configurationOf(context, params['id']);
+      return { body: await readConfigurationFiles(context, files, query) };
+    },
     logs: async ({ query }) => {
       const id = String(query['run_id']);
       const lines = await readRunLog(context, context.runLog, id);
@@ -102,6 +124,12 @@ const reports = (context: ApiContext): Handlers => {
       return { body: draft };
     },
   };
+};
+
+const configurationOf = async ({ store }: ApiContext, id = '') => {
+  const found = (await store.configurations(null)).find((one) => String(one.id) === id);
+  if (found === undefined) throw missing(`configuration ${id}`);
+  return found;
 };
 
 const fromCatalog = (context: ApiContext): Handlers => {

@@ -1,7 +1,7 @@
 // What is put together from many rows: the log of a run, how runs ended, what a day brought, the draft of a post-mortem.
 import { rfc3339 } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import type { ListQuery, Page, Rows, RunRow, Store } from '../port/store.ts';
+import type { KeptFile, ListQuery, Page, Rows, RunRow, Store } from '../port/store.ts';
 import { draftPostmortem } from '../replay/postmortem.ts';
 import type { Postmortem } from '../replay/postmortem.ts';
 import { tell } from '../run/story.ts';
@@ -112,6 +112,33 @@ export const readJournalPage = async (
     if (cursor === null) break;
   }
   return { items, next: cursor };
+};
+
+// ---- the texts of a configuration ------------------------------------------------------------------------------
+
+const TEXTS_AT_ONCE = 50;
+
+/** Pages end early behind large texts, as those of the journal do. */
+export const readConfigurationFiles = async (
+  { store }: Pick<FiguresContext, 'store'>,
+  all: readonly KeptFile[],
+  query: Readonly<Record<string, unknown>>,
+): Promise<Page<KeptFile & { readonly text: string }>> => {
+  const files = query['digest'] === undefined ? all : all.filter(({ digest }) => digest === query['digest']);
+  const limit = typeof query['limit'] === 'number' ? query['limit'] : files.length;
+  const items: Array<KeptFile & { readonly text: string }> = [];
+  let at = Math.max(0, Math.floor(Number(query['cursor'] ?? 0)) || 0);
+  for (let length = 0; at < files.length && items.length < limit && length < PAGE_BYTES;) {
+    const some = files.slice(at, at + Math.min(TEXTS_AT_ONCE, limit - items.length));
+    const texts = await store.configurationTexts([...new Set(some.map(({ digest }) => digest))]);
+    for (const file of some) {
+      const text = texts.get(file.digest) ?? '';
+      items.push({ ...file, text });
+      length += text.length;
+    }
+    at += some.length;
+  }
+  return { items, next: at < files.length ? String(at) : null };
 };
 
 // ---- how runs ended --------------------------------------------------------------------------------------------

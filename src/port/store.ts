@@ -374,6 +374,25 @@ export type StoreFigures = {
   readonly archived: { readonly files: number; readonly rows: number; readonly bytes: number };
 };
 
+// ---- configurations ------------------------------------------------------------------------------------------
+
+export const FILE_KINDS = ['config', 'inventory', 'rule', 'runbook', 'condition'] as const;
+/** A file of a configuration; `digest` is of its text as it is kept, secrets taken out. */
+export type KeptFile = { readonly kind: (typeof FILE_KINDS)[number]; readonly file: string; readonly digest: string };
+/** A configuration that became active: its digests as decisions name them, and all of its files. */
+export type NewConfiguration = {
+  /** When it began to count, milliseconds UTC. */
+  readonly at: number;
+  readonly catalog: string;
+  readonly config: string;
+  readonly revision: string | null;
+  /** The mode that everything inherits, wherever it was said. */
+  readonly mode: string;
+  readonly files: readonly KeptFile[];
+};
+/** `id` counts up. */
+export type Configuration = NewConfiguration & { readonly id: number };
+
 /** What one call did: a file was written and sealed, some of its rows left the table, nothing was due, or a row or a file is not as it was written. */
 export type ArchiveSlice =
   | { readonly did: 'nothing' }
@@ -471,7 +490,13 @@ export type Store = {
     result: { readonly sent: true } | { readonly sent: false; readonly error: string; readonly nextAt: number | null },
   ): Promise<void>;
   figures(): Promise<StoreFigures>;
-  /** Deletes deliveries, alerts, decisions, messages, closed entries and incidents older than `before`; never what is open, nor what a run needs. */
+  /** Remembers what became active; nothing is written when that is active already. `textOf` is asked for the texts that are not kept yet. */
+  keepConfiguration(given: NewConfiguration, textOf: (digest: string) => string): Promise<void>;
+  /** Oldest first: the one that was active at `since` (null: the first that is kept), and all that became so later. */
+  configurations(since: number | null): Promise<readonly Configuration[]>;
+  /** By digest; those that are not kept are left out. */
+  configurationTexts(digests: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** Deletes deliveries, alerts, decisions, messages, closed entries, incidents and replaced configurations older than `before`; never what is open, nor what a run needs. */
   prune(before: number, limit: number): Promise<number>;
   /** One slice of moving rows of the audit from before `before` into archive files; call it until it has nothing to do. */
   archiveAudit(given: { readonly before: number; readonly compress: boolean }, now: number): Promise<ArchiveSlice>;

@@ -10,6 +10,26 @@ const ASSUMED: Readonly<Record<Assumption, string>> = {
   recorded: "runs end as and when the journal's own did; others are taken to have helped, and take no time",
 };
 
+/** Under what was decided again. `otherThanLive`: at some time live decided under something else; null: nobody knows. */
+export type Under =
+  | { readonly which: 'files'; readonly otherThanLive: boolean | null }
+  | { readonly which: 'recorded'; readonly configurations: number };
+
+const underText = (under: Under): readonly string[] => {
+  if (under.which === 'recorded')
+    return [
+      under.configurations === 1
+        ? 'Decided under the configuration that the journal says was loaded.'
+        : `Decided under the ${under.configurations} configurations that the journal says were loaded, each in its time.`,
+    ];
+  if (under.otherThanLive === null) return [];
+  return [
+    under.otherThanLive
+      ? 'Live decided under other rules or another configuration than these, at least for a time.'
+      : 'Live decided under these same rules and this configuration.',
+  ];
+};
+
 const TITLES: Readonly<Record<Change, string>> = {
   newly_acts: 'newly acts',
   no_longer_acts: 'no longer acts',
@@ -34,18 +54,12 @@ const heldText = ({ held, wouldBeHeld }: RuleSummary): string =>
 
 const MOST_DIFFERENCES = 50;
 
-export const headOf = (summary: Summary, assume: Assumption, otherRules: boolean | null): readonly string[] => [
+export const headOf = (summary: Summary, assume: Assumption, under: Under): readonly string[] => [
   spanText(summary),
   `Assumed: ${ASSUMED[assume]}. Questions that nobody answered in the journal expire.${
     summary.assumedRuns === 0 ? '' : ` ${summary.assumedRuns} runs had no recorded outcome.`
   }`,
-  ...(otherRules === null
-    ? []
-    : [
-        otherRules
-          ? 'Live decided under other rules or another configuration than these, at least for a time.'
-          : 'Live decided under these same rules and this configuration.',
-      ]),
+  ...underText(under),
   ...unknownText(summary),
   ...(summary.undone.length === 0
     ? []
@@ -148,12 +162,12 @@ export const backtestMarkdown = (
   summary: Summary,
   assume: Assumption,
   compared: { readonly against: string; readonly differences: readonly Difference[] } | null,
-  otherRules: boolean | null,
+  under: Under,
 ): string =>
   [
     '## Backtest',
     '',
-    ...headOf(summary, assume, otherRules),
+    ...headOf(summary, assume, under),
     '',
     ...(compared === null ? [] : comparedMarkdown(compared.against, compared.differences)),
     '### Rules',

@@ -40,6 +40,8 @@ export type BacktestResult = {
 export type BacktestInput = {
   readonly journal: Pick<Journal, 'deliveries' | 'acts' | 'outcomes' | 'facts' | 'retries'>;
   readonly loaded: Loaded;
+  /** What counted later, by time, each from before everything else of its moment: as the journal has it. */
+  readonly later?: readonly LoadedFrom[];
   readonly facts: Facts;
   readonly assume: Assumption;
   /** Empty, and this backtest's alone. */
@@ -56,6 +58,9 @@ export type BacktestInput = {
   readonly aftermath?: boolean;
 };
 
+/** `at` is milliseconds UTC. */
+export type LoadedFrom = { readonly at: number; readonly loaded: Loaded };
+
 /** After the last delivery time goes on for this long, so that what was held is decided. */
 const AFTERMATH_MS = 3_600_000;
 /** Closing what has been quiet, and forgetting what is old, decide nothing: often enough to keep the store small. */
@@ -63,8 +68,12 @@ const TIDY_MS = 3_600_000;
 const PROGRESS_EVERY = 1_000;
 
 export const backtest = async (input: BacktestInput): Promise<BacktestResult> => {
-  const { clock, journal } = input;
-  const past = createPast(journal, { assume: input.assume, config: input.loaded.config });
+  const { clock, journal, later = [] } = input;
+  const past = createPast(journal, {
+    assume: input.assume,
+    config: input.loaded.config,
+    configAt: (at) => (later.findLast((one) => one.at <= at)?.loaded ?? input.loaded).config,
+  });
   const world = createWorld(input, past);
   const { seen, engine } = world;
   const refused: Array<{ line: number; why: string }> = [];
@@ -127,18 +136,18 @@ const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(res
 
 const createWorld = (input: BacktestInput, past: Past) => {
   const { clock } = input;
-  const loaded = withoutEffects(input.loaded);
-  const { config } = loaded;
+  let loaded = withoutEffects(input.loaded);
+  const later = (input.later ?? []).map(({ at, loaded: then }) => ({ at, loaded: withoutEffects(then) }));
   const seen = createWitness({
     store: input.store,
     clock,
-    ttlOf: (component) => (config.components.get(component ?? '')?.policy ?? config.recovery).episodeTtl,
+    ttlOf: (component) => (loaded.config.components.get(component ?? '')?.policy ?? loaded.config.recovery).episodeTtl,
     lookedAt: (key, due) => past.lookedAt(key, due),
     expiredAt: (run, due) => past.expiredAt(run, due),
     decided: (judged, id) => input.decided(judged, id),
   });
   const quiet = { value: false };
-  const context = contextOf(input, loaded, seen, past, quiet);
+  const context = contextOf(input, () => loaded, seen, past, quiet);
   const engine = createEngine(context);
   const janitor = createJanitor(context);
   let tidiedAt = Number.NEGATIVE_INFINITY;
@@ -164,6 +173,14 @@ const createWorld = (input: BacktestInput, past: Past) => {
     await atRest();
   };
   const goOnTo = async (to: number): Promise<void> => {
+    for (let [next] = later; next !== undefined && next.at <= to; [next] = later) {
+      await moveTo(next.at - 1);
+      later.shift();
+      loaded = next.loaded;
+    }
+    await moveTo(to);
+  };
+  const moveTo = async (to: number): Promise<void> => {
     for (let before = Number.NEGATIVE_INFINITY; ;) {
       const due = await seen.nextDue();
       if (due === null || due.at > to) break;
@@ -181,7 +198,7 @@ const createWorld = (input: BacktestInput, past: Past) => {
 
 const contextOf = (
   input: BacktestInput,
-  loaded: Loaded,
+  loaded: () => Loaded,
   seen: Witness,
   past: Past,
   quiet: { readonly value: boolean },
@@ -205,6 +222,6 @@ const contextOf = (
       runEnded: ({ component, strategy, outcome }) => seen.ended({ component, strategy, outcome }),
       runIneffective: () => seen.settled(),
     },
-    loaded: () => loaded,
+    loaded,
   };
 };

@@ -4,6 +4,8 @@ import type { Labels } from '../alert/alert.ts';
 import type { Problem } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
 import { isObject } from '../base/json.ts';
+import { FILE_KINDS } from '../port/store.ts';
+import type { KeptFile } from '../port/store.ts';
 
 /** `at` is milliseconds UTC, `line` where it stands. */
 type Place = { readonly at: number; readonly line: number };
@@ -40,8 +42,14 @@ export type RecordedFact = Place &
 /** When amends' own clock looked at an alert again. */
 export type RecordedRetry = Place & { readonly source: string; readonly labels: Labels };
 
-/** Under which rules, runbooks and configuration live decided from then on. */
-export type RecordedConfig = Place & { readonly catalog: string; readonly config: string };
+/** Under which rules, runbooks and configuration live decided from then on. `files` is null where only the digests are known. */
+export type RecordedConfig = Place & {
+  readonly catalog: string;
+  readonly config: string;
+  readonly revision: string | null;
+  readonly mode: string;
+  readonly files: readonly KeptFile[] | null;
+};
 
 export type Journal = {
   /** By time, like all the others; those of one moment as they stand in the file. */
@@ -51,6 +59,8 @@ export type Journal = {
   readonly facts: readonly RecordedFact[];
   readonly retries: readonly RecordedRetry[];
   readonly configs: readonly RecordedConfig[];
+  /** Of their files, by digest. */
+  readonly texts: ReadonlyMap<string, string>;
   /** Lines that could not be read. */
   readonly problems: readonly Problem[];
 };
@@ -71,13 +81,14 @@ export const readJournal = async (lines: AsyncIterable<JournalText>, file: strin
     retry: [] as RecordedRetry[],
     config: [] as RecordedConfig[],
   };
+  const texts = new Map<string, string>();
   const problems: Problem[] = [];
   let bad = 0;
   let line = 0;
   for await (const text of lines) {
     line += 1;
     if (text.text.trim() === '') continue;
-    const read = readLine(text, line);
+    const read = readLine(text, line, texts);
     if (read.type === 'problem') {
       bad += 1;
       if (bad <= MOST_PROBLEMS) problems.push({ ...read.problem, file, line });
@@ -93,6 +104,7 @@ export const readJournal = async (lines: AsyncIterable<JournalText>, file: strin
     facts: found.fact,
     retries: found.retry,
     configs: found.config,
+    texts,
     problems,
   };
 };
@@ -114,7 +126,7 @@ const bad = (message: string, mend: string): Read => ({
 });
 const EXPORT = 'export the journal anew';
 
-const readLine = (given: JournalText, line: number): Read => {
+const readLine = (given: JournalText, line: number, texts: Map<string, string>): Read => {
   let parsed: unknown;
   try {
     parsed = JSON.parse(given.text);
@@ -140,10 +152,7 @@ const readLine = (given: JournalText, line: number): Read => {
         ? { type, entry: { at, line, source: textOr(parsed['source'], 'alertmanager'), labels: parsed['labels'] } }
         : bad('a retry without labels', EXPORT);
     case 'config':
-      return {
-        type,
-        entry: { at, line, catalog: textOr(parsed['catalog'], ''), config: textOr(parsed['config'], '') },
-      };
+      return readConfig(parsed, { at, line }, texts);
     case 'control':
     case 'approval':
     case 'manual':
@@ -177,6 +186,31 @@ const readDelivery = (parsed: Record<string, unknown>, place: Place, again: () =
       body: () => Buffer.from(JSON.stringify((JSON.parse(again()) as { readonly body: unknown }).body)),
     },
   };
+};
+
+/** A text stands once in a journal, at the first configuration that has it. */
+const readConfig = (parsed: Record<string, unknown>, place: Place, texts: Map<string, string>): Read => {
+  const { catalog, config, revision, mode, files } = parsed;
+  if (typeof catalog !== 'string' || typeof config !== 'string')
+    return bad('a configuration without the digests catalog and config', EXPORT);
+  const about = {
+    ...place,
+    catalog,
+    config,
+    revision: typeof revision === 'string' ? revision : null,
+    mode: textOr(mode, ''),
+  };
+  if (files === undefined) return { type: 'config', entry: { ...about, files: null } };
+  const read: KeptFile[] = [];
+  for (const one of Array.isArray(files) ? files : [files]) {
+    const { file, digest, text } = isObject(one) ? one : {};
+    const kind = isObject(one) ? FILE_KINDS.find((known) => known === one['kind']) : undefined;
+    if (kind === undefined || typeof file !== 'string' || typeof digest !== 'string')
+      return bad('a file of a configuration without kind, file or digest', EXPORT);
+    if (typeof text === 'string') texts.set(digest, text);
+    read.push({ kind, file, digest });
+  }
+  return { type: 'config', entry: { ...about, files: read } };
 };
 
 const readOutcome = (parsed: Record<string, unknown>, place: Place): Read => {

@@ -74,31 +74,38 @@ const saidAt = <T extends { readonly at: number }>(all: readonly T[] | undefined
   return before !== undefined && before.at >= now - KEPT_MS ? before : undefined;
 };
 
+type PastOptions = {
+  readonly assume: Assumption;
+  readonly config: Config;
+  /** Where it changes on the way. */
+  readonly configAt?: (at: number) => Config;
+};
+
 export const createPast = (
   { outcomes, facts, retries }: Pick<Journal, 'outcomes' | 'facts' | 'retries'>,
-  { assume, config }: { readonly assume: Assumption; readonly config: Config },
+  { assume, config, configAt = () => config }: PastOptions,
 ): Past => {
-  const keyOf = (source: string, labels: Readonly<Record<string, string>>): string =>
-    episodeKey(source, labels, config.ignoreLabels);
+  const keyOf = (source: string, labels: Readonly<Record<string, string>>, at: number): string =>
+    episodeKey(source, labels, configAt(at).ignoreLabels);
   const alerts = gathered(
     facts.filter((fact) => fact.asked === 'alertmanager'),
-    ({ source, labels }) => keyOf(source, labels),
+    ({ source, labels, at }) => keyOf(source, labels, at),
   );
   const queries = gathered(
     facts.filter((fact) => fact.asked === 'prometheus'),
     ({ query }) => query,
   );
-  const looks = gathered(retries, ({ source, labels }) => keyOf(source, labels));
+  const looks = gathered(retries, ({ source, labels, at }) => keyOf(source, labels, at));
   const runs = createRuns(assume === 'recorded' ? outcomes : []);
   const unknownAlerts = new Map<string, number>();
   const unknownQueries = new Map<string, number>();
   let assumed = 0;
   return {
     alert(labels, source, now, quiet) {
-      const said = saidAt(alerts.get(keyOf(source, labels)), now);
+      const said = saidAt(alerts.get(keyOf(source, labels, now)), now);
       if (said !== undefined) return { state: said.state as AlertState, detail: 'as the journal says' };
       if (quiet) return { state: 'absent', detail: 'the run is taken to have helped' };
-      if (config.alertmanagers.length > 0) count(unknownAlerts, labels['alertname'] ?? '');
+      if (configAt(now).alertmanagers.length > 0) count(unknownAlerts, labels['alertname'] ?? '');
       return { state: 'firing', detail: 'not in the journal; it had not resolved' };
     },
     query(promql, now) {

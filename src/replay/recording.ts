@@ -9,7 +9,12 @@ export type Line = Readonly<Record<string, unknown>> & { readonly type: string; 
 /** Of the alert that led to a run: what was asked about it before the run began. */
 type Origin = { readonly source: unknown; readonly labels: unknown; readonly asked: boolean };
 
+/** A file of a configuration, as the API gives it. */
+export type RecordedFile = { readonly kind: string; readonly file: string; readonly digest: string };
+
 export type Recording = {
+  /** Oldest first; `texts` are at least those that no earlier one had, by digest. */
+  configuration(row: Row, files: readonly RecordedFile[], texts: ReadonlyMap<string, string>): Line;
   /** All of them, before the others. */
   decision(row: Row): readonly Line[];
   inbox(row: Row): void;
@@ -22,7 +27,16 @@ export const createRecording = (): Recording => {
   const origins = new Map<unknown, Origin>();
   const runs = new Map<unknown, Row>();
   const entries = new Map<unknown, Row>();
+  const said = new Set<string>();
   return {
+    configuration({ at, catalog, config, revision, mode }, files, texts) {
+      const named = files.map(({ kind, file, digest }) => {
+        const text = said.has(digest) ? undefined : texts.get(digest);
+        if (text !== undefined) said.add(digest);
+        return { kind, file, digest, ...(text === undefined ? {} : { text }) };
+      });
+      return { type: 'config', at: textOf(at), catalog, config, revision, mode, files: named };
+    },
     decision(row) {
       const record = objectOf(row['record']);
       const asked = presentOf(record);
@@ -34,7 +48,7 @@ export const createRecording = (): Recording => {
         ...(row['origin'] === 'retry' ? [{ type: 'retry', at, source, labels, reason: row['reason'] }] : []),
         ...(row['origin'] === 'manual' ? [manualOf(row, record, at)] : []),
         ...[...asked, ...factsOf(record)].map((fact) => ({ type: 'fact', at, ...fact })),
-        ...configOf(record, at),
+        ...configOf(record, decidedOn(row, at)),
       ];
     },
     inbox: (row) => void entries.set(row['id'], row),
@@ -80,6 +94,23 @@ export const createRecording = (): Recording => {
       return control === null ? [] : [{ type: 'control', at, ...control, by }];
     },
   };
+};
+
+/** Oldest first, without the lines that say once more what counts. */
+export const inOrder = <T>(all: readonly T[], lineOf: (one: T) => Pick<Line, 'type' | 'at'> & Row): readonly T[] => {
+  let active = '';
+  const full = new Set<string>();
+  return all
+    .toSorted((left, right) => (lineOf(left).at < lineOf(right).at ? -1 : lineOf(left).at > lineOf(right).at ? 1 : 0))
+    .filter((one) => {
+      const { type, catalog, config, files } = lineOf(one);
+      if (type !== 'config') return true;
+      const digests = JSON.stringify([catalog, config]);
+      const news = digests !== active || (files !== undefined && !full.has(digests));
+      active = digests;
+      if (files !== undefined) full.add(digests);
+      return news;
+    });
 };
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
@@ -128,6 +159,20 @@ const factsOf = (record: Row): readonly Fact[] =>
     const { query, value, problem } = fact;
     return [{ asked: 'prometheus', query, value: value ?? null, ...(problem === undefined ? {} : { problem }) }];
   });
+
+/**
+ * From when on what it was decided under counted, as a replay sees it: there a delivery is decided in the moment in which
+ * it comes in, while live may have reloaded in between. Its id tells when that was, to a millisecond.
+ */
+const decidedOn = (row: Row, at: string): string => {
+  const { origin, deliveryId } = row;
+  if (origin !== 'delivery' || typeof deliveryId !== 'string') return at;
+  const cameIn = Number.parseInt(deliveryId.replaceAll('-', '').slice(0, 12), 16) - 1;
+  const decided = Date.parse(at);
+  return cameIn < decided && cameIn > decided - MOST_LATE_MS ? new Date(cameIn).toISOString() : at;
+};
+/** What was kept over a stop is decided at the next start. */
+const MOST_LATE_MS = 86_400_000;
 
 const configOf = (record: Row, at: string): readonly Line[] => {
   const { catalog, config } = objectOf(record['digests']);

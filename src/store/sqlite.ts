@@ -12,6 +12,7 @@ import { archiveFolder } from './audit-archive.ts';
 import { createSealing } from './audit-sealing.ts';
 import { verifyAudit } from './audit-verify.ts';
 import type { AuditVerdict, NotedHead } from './audit-verify.ts';
+import { keepConfiguration, readConfigurations, readConfigurationTexts } from './configurations.ts';
 import type { Connection } from './connection.ts';
 import { asPortError, isFatal, openConnection, openInMemory, sqliteCode } from './connection.ts';
 import { advanceNow, effectiveNow, readControls } from './controls.ts';
@@ -299,6 +300,12 @@ const createStore = (
     outboxDue: (now, limit) => reading((queries) => outboxDue(queries, now, limit)),
     outboxDone: (id, _now, result) => writing((queries) => outboxDone(queries, id, result)),
     figures: () => reading((queries) => readFigures(queries, bytes())),
+    keepConfiguration: (given, textOf) =>
+      writing(async (queries) =>
+        keepConfiguration(queries, { ...given, at: await effectiveNow(queries, given.at) }, textOf),
+      ),
+    configurations: (since) => readingAtOnce((queries) => readConfigurations(queries, since)),
+    configurationTexts: (digests) => reading((queries) => readConfigurationTexts(queries, digests)),
     prune: (before, limit) => writing((queries) => prune(queries, before, limit)),
     auditHead: () => reading(auditHead),
     archiveAudit: (given, now) => sealing.archive(given, now),

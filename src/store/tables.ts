@@ -3,7 +3,7 @@
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
 import type { AlertStatus } from '../alert/alert.ts';
-import type { RunState } from '../port/store.ts';
+import type { KeptFile, RunState } from '../port/store.ts';
 import type { Mode } from '../rule/limits.ts';
 import type { Outcome, OutcomeCause } from '../run/events.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
@@ -207,6 +207,26 @@ export type Tables = {
     bytes: number;
     seal_seq: number;
   };
+  /** Each configuration that became active, in order. */
+  configurations: {
+    id: Generated<number>;
+    at: number;
+    catalog: string;
+    config: string;
+    revision: string | null;
+    mode: string;
+    /** SHA-256 of the list of its files. */
+    files: string;
+  };
+  configuration_files: {
+    configuration_id: number;
+    place: number;
+    kind: KeptFile['kind'];
+    file: string;
+    digest: string;
+  };
+  /** Each text once, however many configurations have it. */
+  configuration_texts: { digest: string; text: string };
 };
 
 export type Queries = Kysely<Tables>;

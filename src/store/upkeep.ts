@@ -1,6 +1,7 @@
 // What keeps the store small and says how it is: pruning, figures, and the outbox.
 import { sql } from 'kysely';
 import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
+import { pruneConfigurations } from './configurations.ts';
 import { toOutboxRow } from './rows.ts';
 import { prepared } from './prepared.ts';
 import type { Queries } from './tables.ts';
@@ -50,6 +51,7 @@ export const prune = async (queries: Queries, before: number, limit: number): Pr
       order by at limit ${limit})`,
     queries,
   );
+  deleted += await pruneConfigurations(queries, before);
   for (const statement of OVER) deleted += await removed(statement(before, limit), queries);
   return deleted;
 };

@@ -342,6 +342,9 @@ guide: Look at the shop.
       .map(([path]) => path);
     expect(paths.length).toBeGreaterThan(10);
     for (const path of [...paths, '/metrics']) leaks.push(...found(path, await get(path)));
+    const texts = await get('/api/v1/configurations/1/files');
+    expect(texts).toContain('Mends, and hears more than it should.');
+    leaks.push(...found('the texts of the configuration', texts));
     for (const { id, decisionId } of await list('runs?limit=100')) {
       leaks.push(...found('a run', await get(`/api/v1/runs/${String(id)}`)));
       leaks.push(...found('an explanation', await get(`/api/v1/decisions/${String(decisionId)}/explain`)));

@@ -79,6 +79,7 @@ export const EMPTY_JOURNAL: Journal = {
   facts: [],
   retries: [],
   configs: [],
+  texts: new Map(),
   problems: [],
 };
 

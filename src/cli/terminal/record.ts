@@ -1,7 +1,7 @@
 // Reads what a running amends has on record, page by page, and gives it as the lines of a journal, oldest first.
 import { isObject } from '../../base/json.ts';
-import type { Line } from '../../replay/recording.ts';
-import { createRecording } from '../../replay/recording.ts';
+import type { Line, RecordedFile, Recording } from '../../replay/recording.ts';
+import { createRecording, inOrder } from '../../replay/recording.ts';
 import type { Answer, Client, Query } from './client.ts';
 
 export type RecordText = { readonly lines: readonly string[]; readonly counts: Readonly<Record<string, number>> };
@@ -17,7 +17,7 @@ async function* itemsOf(client: Client, path: string, query: Query): AsyncGenera
   } while (cursor !== undefined);
 }
 
-type Kept = { readonly type: string; readonly at: string; readonly text: string; readonly digests: string | null };
+type Kept = { readonly line: Pick<Line, 'type' | 'at' | 'catalog' | 'config' | 'files'>; readonly text: string };
 
 /** `since` is a duration or an RFC 3339 time; undefined: all that is kept. Lines are kept as text: a month is large. */
 export const readRecord = async (
@@ -27,10 +27,12 @@ export const readRecord = async (
 ): Promise<RecordText> => {
   const recording = createRecording();
   const kept: Kept[] = [];
-  const counts: Record<string, number> = {};
   const keep = (line: Line): void => {
-    const digests = line.type === 'config' ? JSON.stringify([line['catalog'], line['config']]) : null;
-    kept.push({ type: line.type, at: line.at, text: JSON.stringify(line), digests });
+    const { type, at, catalog, config, files } = line;
+    kept.push({
+      line: { type, at, catalog, config, files: files === undefined ? undefined : true },
+      text: JSON.stringify(line),
+    });
   };
   const read = async (path: string, query: Query, take: (row: Answer) => readonly Line[]): Promise<void> => {
     for await (const row of itemsOf(client, `/api/v1/${path}`, query)) take(row).forEach(keep);
@@ -45,16 +47,43 @@ export const readRecord = async (
   await read('runs', { since }, (row) => recording.run(row));
   await read('audit', { since }, (row) => recording.audit(row));
   await read('journal', { since }, (row) => [row as Line]);
-  kept.reverse();
-  kept.sort((left, right) => (left.at < right.at ? -1 : left.at > right.at ? 1 : 0));
-  let digests: string | null = null;
+  // A configuration counts for all that happened in its moment.
+  (await readConfigurations(client, since, recording)).toReversed().forEach(keep);
+  progress('configurations read');
+  const counts: Record<string, number> = {};
   const lines: string[] = [];
-  for (const { type, text, digests: those } of kept) {
-    // Every decision says under what it was made; that it has changed is said once.
-    if (those !== null && those === digests) continue;
-    digests = those ?? digests;
+  for (const { line, text } of inOrder(kept.toReversed(), (one) => one.line)) {
     lines.push(text);
-    counts[type] = (counts[type] ?? 0) + 1;
+    counts[line.type] = (counts[line.type] ?? 0) + 1;
   }
   return { lines, counts };
+};
+
+/** So many missing texts are asked for one by one, rather than all texts of a configuration at once. */
+const FEW_TEXTS = 10;
+
+/** Oldest first. A text is read once, though every configuration has it. */
+const readConfigurations = async (
+  client: Client,
+  since: string | undefined,
+  recording: Recording,
+): Promise<readonly Line[]> => {
+  const found: Answer[] = [];
+  for await (const row of itemsOf(client, '/api/v1/configurations', { since })) found.push(row);
+  const known = new Set<string>();
+  const lines: Line[] = [];
+  for (const row of found.toReversed()) {
+    const path = `/api/v1/configurations/${String(row['id'])}`;
+    const { files: given } = await client.get(path);
+    const files = (Array.isArray(given) ? given : []) as readonly RecordedFile[];
+    const missing = new Set(files.map(({ digest }) => digest).filter((digest) => !known.has(digest)));
+    const queries: readonly Query[] = missing.size > FEW_TEXTS ? [{}] : [...missing].map((digest) => ({ digest }));
+    const texts = new Map<string, string>();
+    for (const query of queries)
+      for await (const { digest, text } of itemsOf(client, `${path}/files`, query))
+        if (typeof digest === 'string' && typeof text === 'string') texts.set(digest, text);
+    for (const digest of texts.keys()) known.add(digest);
+    lines.push(recording.configuration(row, files, texts));
+  }
+  return lines;
 };

@@ -193,7 +193,7 @@ journal: { retention_days: 30 }
     expect(config.receivers).toEqual([
       { name: 'oncall', type: 'webhook', settings: { url_file: '/run/secrets/oncall' } },
     ]);
-    expect(config.text).toContain('10.0.0.10:6379');
+    expect(config.texts.map(({ text }) => text).join('')).toContain('10.0.0.10:6379');
   });
 
   it('F32 a bad or doubled entry of a target file is refused with the place in that file', async () => {

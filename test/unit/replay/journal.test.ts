@@ -73,6 +73,12 @@ describe('a journal', () => {
     ['a type of another kind', '{"type":"shipment","at":"2026-11-01T12:00:00Z"}', /type is "shipment"/],
     ['a fact that nobody gave', '{"type":"fact","at":"2026-11-01T12:00:00Z","asked":"ann"}', /neither/],
     ['a retry of nothing', '{"type":"retry","at":"2026-11-01T12:00:00Z"}', /without labels/],
+    ['a configuration of nothing', '{"type":"config","at":"2026-11-01T12:00:00Z"}', /without the digests/],
+    [
+      'a file of no kind',
+      '{"type":"config","at":"2026-11-01T12:00:00Z","catalog":"a","config":"b","files":[{"file":"x","digest":"y"}]}',
+      /without kind, file or digest/,
+    ],
     ['an outcome of nothing', '{"type":"outcome","at":"2026-11-01T12:00:00Z"}', /without component/],
   ])('says where %s stands, and reads on', async (_what, broken, message) => {
     const good = delivery('2026-11-01T12:00:00Z', 1);

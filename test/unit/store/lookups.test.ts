@@ -21,8 +21,8 @@ import { applyWrites } from '../../../src/store/writes.ts';
 import { START, admitAlways, deliveryOf, everything, requestOf } from '../../contract/store/given.ts';
 
 /** One row, or as many as there are degraded modes or disabled components. */
-/** Of archives there is about one a day. */
-const SMALL = /^SCAN (controls|degraded|components|demotions|audit_seals|CONSTANT ROW)\b/;
+/** Of archives there is about one a day, of configurations a thousand at most. */
+const SMALL = /^SCAN (controls|configurations|spans|degraded|components|demotions|audit_seals|CONSTANT ROW)\b/;
 /** Partial indexes over what is open now, read from their start: no longer than what they are asked for. */
 const OPEN =
   /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|inbox_open_run)\b/;
