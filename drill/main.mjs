@@ -1,7 +1,8 @@
 // `npm run drill`: breaks each real system in each way that its strategies mend, several times, in random order, and lets
 // a real amends with the shipped rules and runbooks recover it. Prints how often and how fast, with the figure that the
 // source runbooks give beside it. `-- --tries N`, `-- --only SYSTEM`, `-- --seed N`, `-- --output=json`. With `--prometheus`
-// a Prometheus watches, and what the dashboards say stands below; `--preview FILE` draws them too. Exit 1 when fewer than
+// a Prometheus watches, and what the dashboards say stands below; `--preview FILE` draws them too. `--record FOLDER` keeps the
+// journal and what was decided, to be decided again with `amends backtest`. Exit 1 when fewer than
 // 95% recovered without a human, or one took a minute or more.
 //
 // A system is a file beside this one: `export const available = () => null | 'why not'` and
@@ -9,7 +10,7 @@
 // `{ name, strategy, alertname, figureMs, source, break(), healthy() }`. `ruleFiles` stand in for the shipped rules;
 // `probes` are what amends looks at by itself meanwhile, `settled` waits until a fault may begin, and a fault that `shows`
 // by a probe is told of once that probe has seen it, as its alert would.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -17,7 +18,7 @@ import { register } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { root, setUp } from '../scripts/setup.mjs';
 
 const ENOUGH = 0.95;
@@ -34,6 +35,7 @@ const { values: given } = parseArgs({
     output: { type: 'string', default: 'table' },
     prometheus: { type: 'boolean', default: false },
     preview: { type: 'string' },
+    record: { type: 'string' },
     // As it was built last, whatever has changed in src/ since.
     built: { type: 'boolean', default: false },
   },
@@ -45,7 +47,7 @@ const names = readdirSync(import.meta.dirname)
 const unknown = (given.only ?? []).filter((name) => !names.includes(name));
 if (unknown.length > 0 || !/^[1-9]\d{0,3}$/.test(given.tries) || !/^\d{1,10}$/.test(given.seed ?? '0')) {
   process.stderr.write(
-    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--prometheus] [--preview FILE] [--output table|json]\n`,
+    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--prometheus] [--preview FILE] [--record FOLDER] [--output table|json]\n`,
   );
   process.exit(2);
 }
@@ -256,6 +258,25 @@ const drill = async (url, { system, fault, number }) => {
   }
 };
 
+/** What the drill leaves for who decides it again: the journal as it is exported, and every decision, oldest first. */
+const keepRecord = async (url, into) => {
+  mkdirSync(into, { recursive: true });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [join(root, 'bin/amends'), 'journal', 'export', `--url=${url}`],
+    { maxBuffer: 1_024 ** 3 },
+  );
+  writeFileSync(join(into, 'journal.ndjson'), stdout);
+  const decisions = [];
+  for (let cursor = ''; cursor !== null;) {
+    const query = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    const { items, next } = await getJson(`${url}/api/v1/decisions?limit=500${query}`);
+    decisions.push(...items);
+    cursor = next;
+  }
+  writeFileSync(join(into, 'decisions.json'), JSON.stringify(decisions.toReversed()));
+};
+
 const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? null;
 
 const rowsOf = (results) => {
@@ -380,6 +401,7 @@ try {
     await watcher.preview(given.preview);
     note(given.preview);
   }
+  if (given.record !== undefined) await keepRecord(amends.url, given.record);
   const rest = interrupted ? null : await atRest(amends.pid);
   const share = recovered / Math.max(1, results.length);
   if (given.output === 'json')
