@@ -6,48 +6,68 @@ import type { Registry } from 'prom-client';
 
 /** A scrape of so many takes a few milliseconds of the thread that answers. */
 export const MOST_SERIES = 2_000;
+/** So far goes what is made at zero beforehand: requests and probes come later, and are not to push it out again. */
+const MOST_SPARE_SERIES = 1_800;
 const OTHER = 'other';
 /** From a lock that is let go of to a restore that takes an afternoon. */
 const RECOVERY_BUCKETS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400];
 const STEP_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
-/** With `+Inf`, the sum and the count. */
-export const RECOVERY_SERIES = RECOVERY_BUCKETS.length + 3;
-export const STEP_SERIES = STEP_BUCKETS.length + 3;
 
 type Labels<Name extends string> = Readonly<Record<Name, string>>;
-type Kept<Name extends string> = (labels: Labels<Name>) => Labels<Name>;
-type Series = { used: number };
+type Keeper<Name extends string> = {
+  keep(this: void, labels: Labels<Name>): Labels<Name>;
+  forget(this: void, labels: Labels<Name>): void;
+};
+/** `spare`: what stands at zero because it may happen; it makes room for what did happen, the last made first. */
+type Series = { used: number; readonly spare: Map<string, () => void> };
+
+const makeRoom = (series: Series, wanted: number): boolean => {
+  while (series.used + wanted > MOST_SERIES) {
+    const last = [...series.spare].at(-1);
+    if (last === undefined) return false;
+    const [name, giveUp] = last;
+    series.spare.delete(name);
+    giveUp();
+  }
+  return true;
+};
 
 /** A family lets a set of labels through while there is room; afterwards new ones become `other`. */
-const keeper = <Name extends string>(series: Series, names: readonly Name[], each: number): Kept<Name> => {
+const keeper = <Name extends string>(series: Series, names: readonly Name[], each: number): Keeper<Name> => {
   const seen = new Set<string>();
   const others = Object.fromEntries(names.map((name) => [name, OTHER])) as Labels<Name>;
   series.used += each;
-  if (names.length === 0) return (labels) => labels;
-  return (labels) => {
-    const key = JSON.stringify(names.map((name) => labels[name]));
-    if (seen.has(key)) return labels;
-    if (series.used + each > MOST_SERIES) return others;
-    seen.add(key);
-    series.used += each;
-    return labels;
+  const keyOf = (labels: Labels<Name>): string => JSON.stringify(names.map((name) => labels[name]));
+  return {
+    keep(labels) {
+      if (names.length === 0) return labels;
+      const key = keyOf(labels);
+      if (seen.has(key)) return labels;
+      if (!makeRoom(series, each)) return others;
+      seen.add(key);
+      series.used += each;
+      return labels;
+    },
+    forget(labels) {
+      if (seen.delete(keyOf(labels))) series.used -= each;
+    },
   };
 };
 
 /** How families are made against a registry, all of them under one ceiling. */
 const createMakers = (registry: Registry) => {
   // The process' own.
-  const series: Series = { used: 10 };
+  const series: Series = { used: 10, spare: new Map() };
   const registers = [registry];
   const counter = <Name extends string = never>(name: string, help: string, labelNames: readonly Name[] = []) => {
     const metric = new Counter<Name>({ name, help, labelNames: [...labelNames], registers });
-    const keep = keeper(series, labelNames, 1);
+    const { keep } = keeper(series, labelNames, 1);
     return { inc: (labels: Labels<Name>, by = 1) => metric.inc(keep(labels), by) };
   };
   const gauge = <Name extends string = never>(name: string, help: string, labelNames: readonly Name[] = []) => {
     const metric = new Gauge<Name>({ name, help, labelNames: [...labelNames], registers });
-    const keep = keeper(series, labelNames, 1);
+    const { keep } = keeper(series, labelNames, 1);
     return {
       set: (labels: Labels<Name>, value: number) => metric.set(keep(labels), value),
       remove: (labels: Labels<Name>) => metric.remove(labels),
@@ -62,21 +82,37 @@ const createMakers = (registry: Registry) => {
     labelNames: readonly Name[] = [],
   ) => {
     const metric = new Histogram<Name>({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers });
-    const keep = keeper(series, labelNames, buckets.length + 3);
+    // With `+Inf`, the sum and the count.
+    const each = buckets.length + 3;
+    const { keep, forget } = keeper(series, labelNames, each);
     const there = new Set<string>();
+    /** There is something to tell of it. */
+    const claim = (labels: Labels<Name>): { kept: Labels<Name>; isNew: boolean } => {
+      const kept = keep(labels);
+      const key = JSON.stringify(kept);
+      series.spare.delete(`${name} ${key}`);
+      const isNew = labelNames.length > 0 && !there.has(key);
+      if (isNew) there.add(key);
+      return { kept, isNew };
+    };
     return {
-      observe(labels: Labels<Name>, value: number) {
-        const kept = keep(labels);
-        if (labelNames.length > 0) there.add(JSON.stringify(kept));
-        metric.observe(kept, value);
-      },
+      observe: (labels: Labels<Name>, value: number) => metric.observe(claim(labels).kept, value),
       /** Makes the series, at zero, unless it is there. */
       ensure(labels: Labels<Name>) {
-        const kept = keep(labels);
-        const key = JSON.stringify(kept);
-        if (there.has(key)) return;
+        const { kept, isNew } = claim(labels);
+        if (isNew) metric.zero(kept);
+      },
+      /** The same where there is room to spare, until something else needs it. */
+      offer(labels: Labels<Name>) {
+        const key = JSON.stringify(labels);
+        if (there.has(key) || series.used + each > MOST_SPARE_SERIES) return;
+        metric.zero(keep(labels));
         there.add(key);
-        metric.zero(kept);
+        series.spare.set(`${name} ${key}`, () => {
+          metric.remove(labels);
+          there.delete(key);
+          forget(labels);
+        });
       },
     };
   };
@@ -200,6 +236,11 @@ const present = ({ gauge }: Makers) => ({
   halted: gauge('amends_halted', 'Whether everything stands still.'),
   approvals: gauge('amends_approvals_waiting', 'Runs that wait for an approval.'),
   inbox: gauge('amends_inbox_open', 'Entries of the inbox that wait for a human.'),
+  escalations: gauge(
+    'amends_escalations_open',
+    'Escalations that wait for a human, whatever they come from: a rule, a run, a guard; * is of no single component.',
+    ['component'],
+  ),
   episodes: gauge('amends_episodes_open', 'Episodes that are not closed.'),
   undecided: gauge('amends_alerts_undecided', 'Alerts that were received and not yet decided.'),
   oldestUndecided: gauge(

@@ -3,7 +3,7 @@
 import type { Registry } from 'prom-client';
 import type { Clock } from './base/clock.ts';
 import { formatDuration } from './base/duration.ts';
-import { MOST_SERIES, RECOVERY_SERIES, STEP_SERIES, createFamilies, createProcessMetrics } from './metrics-families.ts';
+import { createFamilies, createProcessMetrics } from './metrics-families.ts';
 import type { Families } from './metrics-families.ts';
 import type { StoreFigures } from './port/store.ts';
 import type { Telemetry } from './port/telemetry.ts';
@@ -12,6 +12,8 @@ import { ORIGINS, REASONS } from './run/reasons.ts';
 /** Enough that nobody finds another chain that ends so. */
 const HEAD_DIGITS = 16;
 const SECONDS = 1_000;
+/** In the place of a component: several of them, or none. */
+const NO_SINGLE_ONE = '*';
 
 const RESULTS = { resolved: 'success', unresolved: 'failure', stuck: 'failure', withdrawn: 'withdrawn' } as const;
 
@@ -205,20 +207,29 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
   }
   for (const action of vocabulary.actions) {
     for (const result of ['succeeded', 'failed', 'unknown']) families.steps.inc({ action, result }, 0);
-    if (vocabulary.actions.length * STEP_SERIES <= MOST_SERIES / 4) families.stepDuration.ensure({ action });
   }
   for (const receiver of [...vocabulary.receivers, 'all']) {
     for (const result of ['sent', 'failed', 'dead']) families.notifications.inc({ receiver, result }, 0);
   }
+  offerTimes(families, vocabulary);
 };
 
-const initialiseRuns = (families: Families, { components }: Vocabulary): void => {
-  const runs = components.flatMap(({ name: component, strategies }) =>
-    strategies.map((strategy) => ({ component, strategy })),
-  );
-  // Three histograms each. Where that would take half of the room, they come with the first run.
-  const timesToo = runs.length * 3 * RECOVERY_SERIES <= MOST_SERIES / 2;
-  for (const run of runs) {
+/**
+ * Histograms come last, as far as there is room for so many series, and in this order: the recovery times of every
+ * component and strategy are worth more than all of one of them.
+ */
+const offerTimes = (families: Families, vocabulary: Vocabulary): void => {
+  const runs = runsOf(vocabulary);
+  for (const family of [families.fromAlert, families.duration, families.fromStart])
+    for (const run of runs) family.offer(run);
+  for (const action of vocabulary.actions) families.stepDuration.offer({ action });
+};
+
+const runsOf = ({ components }: Vocabulary): ReadonlyArray<{ readonly component: string; readonly strategy: string }> =>
+  components.flatMap(({ name: component, strategies }) => strategies.map((strategy) => ({ component, strategy })));
+
+const initialiseRuns = (families: Families, vocabulary: Vocabulary): void => {
+  for (const run of runsOf(vocabulary)) {
     for (const result of ['success', 'failure', 'withdrawn']) families.attempts.inc({ ...run, result }, 0);
     for (const result of ['passed', 'failed']) families.verifications.inc({ ...run, result }, 0);
     for (const outcome of Object.keys(RESULTS)) families.runs.inc({ ...run, outcome }, 0);
@@ -226,21 +237,32 @@ const initialiseRuns = (families: Families, { components }: Vocabulary): void =>
     families.successes.inc(run, 0);
     families.ineffective.inc(run, 0);
     families.breakers.set(run, 0);
-    if (timesToo) zeroTimes(families, run);
   }
-  for (const { name: component } of components) families.cooldown.set({ component }, 0);
+  for (const { name: component } of vocabulary.components) families.cooldown.set({ component }, 0);
+};
+
+/** Those of a component that is gone are told of until they are closed. */
+const showEscalations = (
+  { escalations }: Families,
+  { openEscalations }: Collected['store'],
+  components: Collected['components'],
+): void => {
+  escalations.reset();
+  for (const component of [NO_SINGLE_ONE, ...components.map(({ name }) => name)]) escalations.set({ component }, 0);
+  for (const { component, open } of openEscalations) if (open > 0) escalations.set({ component }, open);
 };
 
 const showCollected = (families: Families, { store, halted, components }: Collected): void => {
   const { breakers, disabled, cooldown, cooldownEnd, attemptsUsed, attemptsLimit, storm } = families;
   // A component that a reload took away is told of no more.
   for (const family of [breakers, disabled, cooldown, cooldownEnd, attemptsUsed, attemptsLimit, storm]) family.reset();
-  for (const component of ['*', ...components.map(({ name }) => name)])
+  for (const component of [NO_SINGLE_ONE, ...components.map(({ name }) => name)])
     storm.set({ component }, store.storms.includes(component) ? 1 : 0);
   families.approvals.set({}, store.approvalsWaiting);
   families.outbox.set({}, store.outboxDepth);
   families.oldestOutbox.set({}, (store.oldestOutboxAt ?? 0) / SECONDS);
   families.inbox.set({}, store.inboxOpen);
+  showEscalations(families, store, components);
   families.episodes.set({}, store.openEpisodes);
   families.undecided.set({}, store.undecided);
   families.oldestUndecided.set({}, (store.oldestUndecidedAt ?? 0) / SECONDS);

@@ -365,6 +365,8 @@ export type StoreFigures = {
   readonly approvalsWaiting: number;
   readonly openEpisodes: number;
   readonly inboxOpen: number;
+  /** Entries of the inbox that ask a human to act, by component; `*`: of no single one. At 0 once all are closed. */
+  readonly openEscalations: ReadonlyArray<{ readonly component: string; readonly open: number }>;
   /** Components that too many targets fail of at once; `*` stands for several components. */
   readonly storms: readonly string[];
   readonly bytes: number;

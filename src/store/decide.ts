@@ -7,6 +7,7 @@ import { readHistory } from './history.ts';
 import { nextTurn } from './receive.ts';
 import { claimRun } from './runs.ts';
 import type { Queries } from './tables.ts';
+import { addToTally } from './tally.ts';
 import { applyWrites } from './writes.ts';
 
 const PRIOR = `select reason, run_id, record from decisions where alert_id = ? and origin = 'delivery'`;
@@ -105,7 +106,8 @@ const decideOne = async (
     last?.runId ?? null,
     JSON.stringify(record),
   ]);
-  if (request.alertId !== null) statements.run(MARK_DECIDED, [request.alertId]);
+  if (request.alertId !== null)
+    addToTally(statements, 'alerts_undecided', -statements.run(MARK_DECIDED, [request.alertId]));
   return {
     type: 'decided',
     reason,

@@ -1,9 +1,11 @@
 // Episodes over time: which are due for another look, and which have ended.
 import { sql } from 'kysely';
 import type { EpisodeRow } from '../port/store.ts';
+import type { Statements } from './driver.ts';
 import { toEpisodeRow } from './rows.ts';
 import { prepared } from './prepared.ts';
 import type { Queries } from './tables.ts';
+import { addToTally } from './tally.ts';
 
 const firing = sql<boolean>`state = 'firing'`;
 const notClosed = sql<boolean>`state <> 'closed'`;
@@ -68,9 +70,10 @@ export const dueEpisodes = async (queries: Queries, now: number, limit: number):
 
 type Lengths = (component: string | null) => number;
 
-/** Within an open transaction. Closing comes first, so that an episode that expires now is quiet for its whole hold. */
+/** Within an open transaction, `statements` of the same. Closing comes first, so that an episode that expires now is quiet for its whole hold. */
 export const sweepEpisodes = async (
   queries: Queries,
+  statements: Statements,
   now: number,
   holdOf: Lengths,
   ttlOf: Lengths,
@@ -99,5 +102,6 @@ export const sweepEpisodes = async (
       .execute();
     expired.push(...silent.map((row) => row.id));
   }
+  addToTally(statements, 'episodes_open', -closed.length);
   return { closed, expired };
 };

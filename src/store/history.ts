@@ -169,6 +169,7 @@ const firingTargets = prepared((queries, given: { component: string }) =>
     .where(firing)
     .where('component', '=', given.component),
 );
+const allVersions = prepared((queries) => queries.selectFrom('components').selectAll());
 const modesOn = prepared((queries) => queries.selectFrom('degraded').select('mode').distinct().orderBy('mode'));
 
 /** Inside the transaction that will write; `now` is the effective one. */
@@ -244,6 +245,31 @@ export const breakerAttempts = async (
   const closed = await breakerClosed.first(queries, { component, strategy });
   const rows = await endedSince.all(queries, { component, strategy, ledger, since: closed?.closed_at ?? -1 });
   return rows.map(toAttempt).toReversed();
+};
+
+type Pair = { readonly component: string; readonly strategy: string };
+
+/**
+ * The same for many breakers, as every scrape asks. Whatever changes a breaker moves its component's version on, so what
+ * was read at a version need not be read again.
+ */
+export const createBreakerReader = () => {
+  const known = new Map<string, { readonly version: number; readonly attempts: readonly Attempt[] }>();
+  return async (queries: Queries, pairs: readonly Pair[]): Promise<readonly (readonly Attempt[])[]> => {
+    const versions = new Map((await allVersions.all(queries, {})).map(({ name, version }) => [name, version]));
+    const found: Array<readonly Attempt[]> = [];
+    for (const { component, strategy } of pairs) {
+      const name = JSON.stringify([component, strategy]);
+      const version = versions.get(component) ?? 0;
+      let entry = known.get(name);
+      if (entry?.version !== version) {
+        entry = { version, attempts: await breakerAttempts(queries, { component, strategy, ledger: 'live' }) };
+        known.set(name, entry);
+      }
+      found.push(entry.attempts);
+    }
+    return found;
+  };
 };
 
 /** What has begun to fire lately, even if it is quiet again: many at once have one cause. */

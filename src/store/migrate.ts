@@ -6,12 +6,13 @@ import { first } from './migrations/0001_first.ts';
 import { auditArchives } from './migrations/0002_audit_archives.ts';
 import { traces } from './migrations/0003_traces.ts';
 import { configurations } from './migrations/0004_configurations.ts';
+import { tallies } from './migrations/0005_tallies.ts';
 import { StoreRefused } from './refused.ts';
 
 export type Migration = { readonly version: number; readonly sqlite: readonly string[] };
 
 /** In order; a migration that was released never changes, another one is added. */
-export const MIGRATIONS: readonly Migration[] = [first, auditArchives, traces, configurations];
+export const MIGRATIONS: readonly Migration[] = [first, auditArchives, traces, configurations, tallies];
 
 /** `amds`: marks the file as ours. */
 export const APPLICATION_ID = 0x616d6473;

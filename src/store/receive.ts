@@ -5,6 +5,7 @@ import { changeOf, holdIsOver } from '../alert/episode.ts';
 import type { Ids } from '../base/ids.ts';
 import type { NewAlert, NewDelivery, Received, Undecided } from '../port/store.ts';
 import type { Statements } from './driver.ts';
+import { addToTally } from './tally.ts';
 
 const INSERT_DELIVERY =
   'insert into deliveries (id, at, source, body, group_size, truncated_alerts, unknown_fields, traceparent) values (?, ?, ?, ?, ?, ?, ?, ?)';
@@ -45,6 +46,7 @@ export const receiveAll = async (
 ): Promise<readonly (readonly Received[])[]> => {
   const highest = statements.get<{ highest_now: number }>(HIGHEST_NOW, [])?.highest_now ?? 0;
   let sinceTurn = 0;
+  let opened = 0;
   const answer: Received[][] = [];
   for (const delivery of deliveries) {
     statements.run(INSERT_DELIVERY, [
@@ -59,13 +61,14 @@ export const receiveAll = async (
     ]);
     const received: Received[] = [];
     for (const alert of delivery.alerts) {
-      const { episodeId, change } = moveEpisode(
+      const { episodeId, change, closed } = moveEpisode(
         statements,
         ids,
         delivery.source,
         alert,
         Math.max(delivery.at, highest),
       );
+      opened += (change === 'opened' ? 1 : 0) - closed;
       statements.run(INSERT_ALERT, [alert.id, delivery.id, alert.index, delivery.at, alert.status, episodeId, change]);
       received.push({ alertId: alert.id, episodeId, change });
       sinceTurn += 1;
@@ -73,6 +76,8 @@ export const receiveAll = async (
     }
     answer.push(received);
   }
+  addToTally(statements, 'alerts_undecided', answer.flat().length);
+  addToTally(statements, 'episodes_open', opened);
   return answer;
 };
 
@@ -82,23 +87,27 @@ const moveEpisode = (
   source: string,
   alert: NewAlert,
   now: number,
-): { episodeId: string | null; change: EpisodeChange } => {
-  if (alert.key === null || alert.status === null) return { episodeId: null, change: 'none' };
+): { episodeId: string | null; change: EpisodeChange; closed: number } => {
+  if (alert.key === null || alert.status === null) return { episodeId: null, change: 'none', closed: 0 };
   const found = statements.get<Found>(FIND_EPISODE, [alert.key]);
   const previous =
     found === undefined
       ? null
       : { state: found.state, lastFiringAt: found.last_firing_at, resolvedAt: found.resolved_at };
   const change = changeOf(previous, alert.status, now, alert.resolveHold);
-  if (change === 'opened') return { episodeId: openEpisode(statements, ids, source, alert, now, found), change };
-  if (found === undefined || previous === null) return { episodeId: null, change };
+  if (change === 'opened') {
+    const episodeId = openEpisode(statements, ids, source, alert, now, found);
+    return { episodeId, change, closed: found === undefined ? 0 : 1 };
+  }
+  if (found === undefined || previous === null) return { episodeId: null, change, closed: 0 };
   if (change === 'repeated' || change === 'reopened') {
     statements.run(change === 'repeated' ? REPEAT_EPISODE : REOPEN_EPISODE, [now, found.id]);
     // A reload may have declared since what this alert stands for.
     const moved = found.component !== alert.component || found.kind !== alert.kind || found.target !== alert.target;
     if (moved) statements.run(MOVE_EPISODE, [alert.component, alert.kind, alert.target, found.id]);
   } else if (change === 'resolved') statements.run(QUIET_EPISODE, [now, found.id]);
-  return { episodeId: change === 'none' && holdIsOver(previous, now, alert.resolveHold) ? null : found.id, change };
+  const over = change === 'none' && holdIsOver(previous, now, alert.resolveHold);
+  return { episodeId: over ? null : found.id, change, closed: 0 };
 };
 
 const openEpisode = (

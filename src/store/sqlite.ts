@@ -21,7 +21,7 @@ import type { OnCommit } from './driver.ts';
 import { dueEpisodes, readEpisodes, sweepEpisodes } from './episodes.ts';
 import { bytesOf, makeFolder, markCreated, mustCreate, ownFolder, pathsIn, setRemainsAside } from './folder.ts';
 import type { Paths } from './folder.ts';
-import { breakerAttempts, readAttempts, readSnapshot, readStorm } from './history.ts';
+import { createBreakerReader, readAttempts, readSnapshot, readStorm } from './history.ts';
 import { countRows, listRows } from './lists.ts';
 import { MIGRATIONS, migrate } from './migrate.ts';
 import { readUndecided, receiveAll } from './receive.ts';
@@ -208,6 +208,7 @@ const createStore = (
   release: () => void,
 ): SqliteStore => {
   const { reading, readingAtOnce, writing, close } = createGates(options, writer, reader);
+  const breakersOf = createBreakerReader();
   const sealing = createSealing({ storage: options.folder, reading, writing });
   return {
     receive: async (deliveries) =>
@@ -240,18 +241,15 @@ const createStore = (
     settledRuns: (now) => readingAtOnce(async (queries) => readSettledRuns(queries, await effectiveNow(queries, now))),
     endSettling: (runId) =>
       writing(async (queries) => endSettling(queries, runId, await effectiveNow(queries, options.clock.now()))),
-    breakerAttempts: (breakers) =>
-      readingAtOnce(async (queries) => {
-        const found: Array<Awaited<ReturnType<typeof breakerAttempts>>> = [];
-        for (const breaker of breakers) found.push(await breakerAttempts(queries, { ...breaker, ledger: 'live' }));
-        return found;
-      }),
+    breakerAttempts: (breakers) => readingAtOnce((queries) => breakersOf(queries, breakers)),
     storm: (query, now) =>
       readingAtOnce(async (queries) => readStorm(queries, query, await effectiveNow(queries, now))),
     attempts: (query) => reading((queries) => readAttempts(queries, query)),
 
     sweepEpisodes: (now, holdOf, ttlOf) =>
-      writing(async (queries) => sweepEpisodes(queries, await effectiveNow(queries, now), holdOf, ttlOf)),
+      writing(async (queries) =>
+        sweepEpisodes(queries, writer.statements, await effectiveNow(queries, now), holdOf, ttlOf),
+      ),
     write: (writes, now) => writing(async (queries) => applyWrites(queries, writes, await effectiveNow(queries, now))),
     controls: () => readingAtOnce((queries) => readControls(queries, options.clock.now())),
     list: (kind, query) => reading((queries) => listRows(queries, kind, query)),
@@ -299,7 +297,7 @@ const createStore = (
       })),
     outboxDue: (now, limit) => reading((queries) => outboxDue(queries, now, limit)),
     outboxDone: (id, _now, result) => writing((queries) => outboxDone(queries, id, result)),
-    figures: () => reading((queries) => readFigures(queries, bytes())),
+    figures: () => readingAtOnce((queries) => readFigures(queries, bytes())),
     keepConfiguration: (given, textOf) =>
       writing(async (queries) =>
         keepConfiguration(queries, { ...given, at: await effectiveNow(queries, given.at) }, textOf),

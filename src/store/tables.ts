@@ -10,6 +10,16 @@ import type { Origin, Reason } from '../run/reasons.ts';
 import type { InboxKind } from '../run/writes.ts';
 
 type Flag = 0 | 1;
+export type TallyName =
+  | 'alerts_undecided'
+  | 'outbox_pending'
+  | 'runs_awaiting'
+  | 'episodes_open'
+  | 'inbox_open'
+  | 'escalations_open'
+  | 'storms_open'
+  | 'archives'
+  | 'archived_bytes';
 
 export type Tables = {
   controls: {
@@ -227,6 +237,8 @@ export type Tables = {
   };
   /** Each text once, however many configurations have it. */
   configuration_texts: { digest: string; text: string };
+  /** Kept by triggers: how many rows are open, in all (`part` is `*`) or for each component. */
+  tallies: { name: TallyName; part: string; value: number };
 };
 
 export type Queries = Kysely<Tables>;

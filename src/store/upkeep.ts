@@ -4,7 +4,7 @@ import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
 import { pruneConfigurations } from './configurations.ts';
 import { toOutboxRow } from './rows.ts';
 import { prepared } from './prepared.ts';
-import type { Queries } from './tables.ts';
+import type { Queries, TallyName } from './tables.ts';
 
 /** A run keeps its decision for ever, and with it the alert and the delivery that explain it. */
 const neededByRun = (decision: string) =>
@@ -77,42 +77,58 @@ const OVER = [
 const removed = async (statement: ReturnType<typeof sql>, queries: Queries): Promise<number> =>
   Number((await statement.execute(queries)).numAffectedRows ?? 0n);
 
-/** What admission names the entry of a storm by. */
-const STORM = 'storm:';
+/** The part of a tally that is not split. */
+const WHOLE = '*';
 
+// Each is the end of an index: read at every scrape, however many rows there are. What is told earlier waits longer.
+const endsOf = prepared((queries) =>
+  queries.selectNoFrom((from) => [
+    from
+      .selectFrom('alerts')
+      .select('at')
+      .where(sql<boolean>`decided = 0`)
+      .orderBy('seq')
+      .limit(1)
+      .as('oldestUndecidedAt'),
+    from
+      .selectFrom('outbox')
+      .select('at')
+      .where(sql<boolean>`status = 'pending'`)
+      .orderBy('seq')
+      .limit(1)
+      .as('oldestOutboxAt'),
+    from
+      .selectFrom('deliveries')
+      .select((select) => select.fn.min('at').as('at'))
+      .as('oldestDeliveryAt'),
+    from
+      .selectFrom('audit_seals')
+      .select((select) => select.fn.max('last_seq').as('seq'))
+      .as('archivedRows'),
+  ]),
+);
+const allTallies = prepared((queries) => queries.selectFrom('tallies').selectAll());
+
+/** Every part of it takes as long as on an empty store. */
 export const readFigures = async (queries: Queries, bytes: number): Promise<StoreFigures> => {
-  type Figures = Omit<StoreFigures, 'bytes' | 'archived' | 'storms'> & {
-    readonly archives: number;
-    readonly archivedRows: number;
-    readonly archivedBytes: number;
-  };
-  const { rows } = await sql<Figures>`select
-    (select count(*) from alerts where decided = 0) as "undecided",
-    (select at from alerts where decided = 0 order by seq limit 1) as "oldestUndecidedAt",
-    (select count(*) from outbox where status = 'pending') as "outboxDepth",
-    (select min(at) from outbox where status = 'pending') as "oldestOutboxAt",
-    (select count(*) from runs where state <> 'done' and state = 'awaiting_approval') as "approvalsWaiting",
-    (select count(*) from episodes where state <> 'closed') as "openEpisodes",
-    (select count(*) from inbox where status = 'open') as "inboxOpen",
-    (select min(at) from deliveries) as "oldestDeliveryAt",
-    (select count(*) from audit_seals) as "archives",
-    (select coalesce(max(last_seq), 0) from audit_seals) as "archivedRows",
-    (select coalesce(sum(bytes), 0) from audit_seals) as "archivedBytes"`.execute(queries);
-  const [figures] = rows;
-  if (figures === undefined) throw new Error('a query of figures answers one row');
-  const { archives: files, archivedRows, archivedBytes, ...said } = figures;
-  // An entry about a storm closes itself when the storm is over.
-  const storms = await queries
-    .selectFrom('inbox')
-    .select('dedup')
-    .where(sql<boolean>`status = 'open' and dedup is not null`)
-    .where('dedup', 'like', `${STORM}%`)
-    .execute();
+  const ends = await endsOf.one(queries, {});
+  const tallies = await allTallies.all(queries, {});
+  const partsOf = (name: TallyName) => tallies.filter((tally) => tally.name === name);
+  const open = (name: TallyName): number => partsOf(name).find(({ part }) => part === WHOLE)?.value ?? 0;
   return {
-    ...said,
-    storms: storms.map(({ dedup }) => (dedup ?? '').slice(STORM.length)),
+    undecided: open('alerts_undecided'),
+    oldestUndecidedAt: ends.oldestUndecidedAt,
+    outboxDepth: open('outbox_pending'),
+    oldestOutboxAt: ends.oldestOutboxAt,
+    approvalsWaiting: open('runs_awaiting'),
+    openEpisodes: open('episodes_open'),
+    inboxOpen: open('inbox_open'),
+    openEscalations: partsOf('escalations_open').map(({ part: component, value }) => ({ component, open: value })),
+    oldestDeliveryAt: ends.oldestDeliveryAt,
+    // An entry about a storm closes itself when the storm is over.
+    storms: partsOf('storms_open').flatMap(({ part, value }) => (value > 0 ? [part] : [])),
     bytes,
-    archived: { files, rows: archivedRows, bytes: archivedBytes },
+    archived: { files: open('archives'), rows: ends.archivedRows ?? 0, bytes: open('archived_bytes') },
   };
 };
 

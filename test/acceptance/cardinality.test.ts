@@ -46,15 +46,19 @@ const seriesOf = (text: string): readonly string[] =>
     .map((line) => line.slice(0, line.lastIndexOf(' ')))
     .toSorted();
 
-/** Milliseconds of the processor that amends spends on a scrape, the best of several rounds. */
-const costOf = async (url: string): Promise<number> => {
+/**
+ * Milliseconds of the processor that amends spends on a scrape: the best of several rounds, since it does other things
+ * meanwhile, and how far half of them lay above it.
+ */
+const costOf = async (url: string): Promise<{ readonly best: number; readonly noise: number }> => {
   const rounds: number[] = [];
-  for (let round = 0; round < 5; round += 1) {
+  for (let round = 0; round < 9; round += 1) {
     const before = figure(await scrape(url), 'process_cpu_seconds_total');
-    for (let count = 0; count < 9; count += 1) await scrape(url);
-    rounds.push(((figure(await scrape(url), 'process_cpu_seconds_total') - before) * 1_000) / 10);
+    for (let count = 0; count < 19; count += 1) await scrape(url);
+    rounds.push(((figure(await scrape(url), 'process_cpu_seconds_total') - before) * 1_000) / 20);
   }
-  return Math.min(...rounds);
+  const [best = Number.NaN, ...others] = rounds.toSorted((left, right) => left - right);
+  return { best, noise: (others[3] ?? Number.NaN) - best };
 };
 
 it('C9 100,000 distinct sets of labels sent in: series and scrape time stay as they were', async () => {
@@ -84,6 +88,7 @@ it('C9 100,000 distinct sets of labels sent in: series and scrape time stay as t
   await decided();
   await scrape(amends.url);
   const before = await scrape(amends.url);
+  await costOf(amends.url);
   const costBefore = await costOf(amends.url);
   for (let number = 1; number <= POSTS; number += 1) await post(amends.url, number);
   await decided();
@@ -93,7 +98,8 @@ it('C9 100,000 distinct sets of labels sent in: series and scrape time stay as t
   expect(figure(after, 'amends_alerts_total\\{status="firing"\\}')).toBe((POSTS + 1) * ALERTS);
   expect(seriesOf(after)).toEqual(seriesOf(before));
   expect(Buffer.byteLength(after)).toBeLessThan(1_024 * 1_024);
-  expect(costAfter).toBeLessThan(20);
-  // 100,000 incidents are open by now, and the store counts them.
-  expect(costAfter).toBeLessThan(costBefore + 8);
+  expect(costAfter.best).toBeLessThan(20);
+  // 100,000 incidents are open by now.
+  expect(figure(after, 'amends_episodes_open')).toBe((POSTS + 1) * ALERTS);
+  expect(costAfter.best).toBeLessThan(costBefore.best * 1.3 + costBefore.noise);
 }, 400_000);

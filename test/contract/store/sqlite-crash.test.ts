@@ -8,6 +8,7 @@ import { openAuditFile } from '../../../src/store/audit-file.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 import { startChild } from './children.ts';
 import { DAY, START, everything, ids, newFolder, silentLog } from './given.ts';
+import { tallied } from './tallied.ts';
 
 const open = (folder: string) =>
   openSqliteStore({ folder, clock: systemClock, ids, log: silentLog, owner: 'test', acceptEmptyHistory: false });
@@ -18,6 +19,17 @@ const rows = (folder: string, query: string): unknown[] => {
   const database = new Database(join(folder, 'amends.db'), { readonly: true });
   try {
     return database.prepare(query).pluck().all();
+  } finally {
+    database.close();
+  }
+};
+
+/** What is open, as it is told at a scrape and as it is counted. */
+const expectTallied = (folder: string): void => {
+  const database = new Database(join(folder, 'amends.db'), { readonly: true });
+  try {
+    const { kept, counted } = tallied(database);
+    expect(kept).toEqual(counted);
   } finally {
     database.close();
   }
@@ -37,6 +49,7 @@ describe('processes on one file', () => {
       'admitted 120',
       'attempts_used_up 120',
     ]);
+    expectTallied(folder);
     const store = await open(folder);
     expect(await store.verifyAudit()).toMatchObject({ ok: true, rows: 120 });
     await store.close();
@@ -116,6 +129,7 @@ describe('kill -9', () => {
       0,
     ]);
     expect(rows(folder, 'pragma integrity_check')).toEqual(['ok']);
+    expectTallied(folder);
   }, 120_000);
 
   it('while deciding: decision, run, attempt and audit row are all there or all absent (F3, I8)', async () => {
@@ -137,6 +151,7 @@ describe('kill -9', () => {
     expect(runs.length % 100).toBe(0);
     expect(rows(folder, 'select run_id from decisions order by run_id')).toEqual(runs);
     expect(rows(folder, 'select run_id from attempts order by run_id')).toEqual(runs);
+    expectTallied(folder);
     expect(audited).toBe(runs.length);
   }, 120_000);
 });

@@ -1,11 +1,17 @@
 // The metrics: names and labels that dashboards depend on, at zero from the start, and never more series than there is room for.
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { Registry } from 'prom-client';
+import { defaultPolicy } from '../../../src/config.ts';
+import { vocabularyOf } from '../../../src/http/figures.ts';
 import { createMetrics } from '../../../src/metrics.ts';
 import { sha256 } from '../../../src/base/json.ts';
 import type { Collected, Metrics } from '../../../src/metrics.ts';
 import { binaryOf, itWith } from '../../support/requires.ts';
+import { root } from '../../support/servers.ts';
+import { loadWhole } from '../../support/whole.ts';
 
 const NOW = 1_790_000_000_000;
 const nothing: Collected = {
@@ -17,6 +23,10 @@ const nothing: Collected = {
     approvalsWaiting: 1,
     openEpisodes: 0,
     inboxOpen: 0,
+    openEscalations: [
+      { component: 'cache', open: 2 },
+      { component: 'gone', open: 0 },
+    ],
     storms: ['cache'],
     bytes: 4_096,
     oldestDeliveryAt: 1_700_000_000_000,
@@ -112,6 +122,8 @@ describe('our own', () => {
         `amends_outbox_oldest_timestamp_seconds ${NOW / 1_000 - 60}`,
         'amends_storm_active{component="cache"} 1',
         'amends_storm_active{component="*"} 0',
+        'amends_escalations_open{component="cache"} 2',
+        'amends_escalations_open{component="*"} 0',
         'amends_attempts_used{component="cache",window="1h"} 1',
         'amends_attempts_limit{component="cache",window="1h"} 3',
         `amends_cooldown_end_timestamp_seconds{component="cache"} ${NOW / 1_000 + 1}`,
@@ -226,6 +238,85 @@ describe('C9 cardinality', () => {
     const metrics = make();
     metrics.telemetry.step('a"\n} 1\nfake_total 5\\', 'failed', 1);
     expect(series(await metrics.text()).some((line) => line.startsWith('fake_total'))).toBe(false);
+  });
+});
+
+describe('C9 with everything loaded that is shipped', () => {
+  /** As it stands after the first scrape: each component has its caps, its cooldown, its breakers. */
+  const whole = async () => {
+    const loaded = await loadWhole();
+    const vocabulary = vocabularyOf(loaded);
+    const components = vocabulary.components.map(({ name, strategies }) => ({
+      name,
+      disabled: false,
+      attempts: defaultPolicy.attempts.map(({ per, max }) => ({ window: per, used: 0, limit: max })),
+      cooldownUntil: null,
+      breakers: strategies.map((strategy) => ({ strategy, open: false })),
+    }));
+    const metrics = createMetrics({
+      registry: new Registry(),
+      clock: { now: () => NOW },
+      version: '1.2.3',
+      collect: () => Promise.resolve({ ...nothing, components }),
+    });
+    metrics.initialise(vocabulary);
+    const runs = vocabulary.components.flatMap(({ name: component, strategies }) =>
+      strategies.map((strategy) => ({ component, strategy })),
+    );
+    return { metrics, runs, text: await metrics.text() };
+  };
+  const counted = (text: string, family: string): readonly string[] =>
+    series(text)
+      .filter((line) => line.startsWith(`${family}_count{`))
+      .map((line) => line.slice(line.indexOf('{'), line.indexOf('}') + 1));
+  const labelled = ({ component, strategy }: { component: string; strategy: string }): string =>
+    `{component="${component}",strategy="${strategy}"}`;
+
+  it('C9 what is loaded stands at zero, times of recovery as far as there is room, always the same', async () => {
+    const { runs, text } = await whole();
+    expect(runs.length).toBeGreaterThan(40);
+    for (const run of runs) {
+      const labels = labelled(run).slice(1, -1);
+      expect(text).toContain(`infra_recovery_attempts_total{${labels},result="failure"} 0`);
+      expect(text).toContain(`amends_runs_total{${labels},outcome="stuck"} 0`);
+      expect(text).toContain(`infra_recovery_success_total{${labels}} 0`);
+    }
+    expect(text).not.toContain('"other"');
+    const times = counted(text, 'amends_recovery_from_alert_seconds');
+    expect(times.length).toBeGreaterThan(20);
+    expect(times).toEqual(runs.slice(0, times.length).map(labelled));
+    const names = (said: string): readonly string[] => series(said).map((line) => line.slice(0, line.lastIndexOf(' ')));
+    expect(names((await whole()).text)).toEqual(names(text));
+  });
+
+  it('C9 what happens takes the room of what only may happen, and keeps it', async () => {
+    const { metrics, runs, text } = await whole();
+    const before = counted(text, 'amends_recovery_from_alert_seconds').length;
+    // The last ones have no times yet, and all of them begin.
+    const late = runs.slice(-8);
+    for (const run of late) {
+      metrics.telemetry.runStarted(run.component, run.strategy);
+      metrics.telemetry.runEnded({ ...ended, ...run, outcome: 'resolved' });
+    }
+    const after = await metrics.text();
+    expect(series(after).length).toBeLessThanOrEqual(2_000);
+    expect(after).not.toContain('"other"');
+    for (const run of late) expect(after).toContain(`amends_recovery_from_alert_seconds_count${labelled(run)} 1`);
+    const times = counted(after, 'amends_recovery_from_alert_seconds');
+    expect(times.length - late.length).toBeLessThan(before);
+    // The first in order are the last to go.
+    expect(times.slice(0, 3)).toEqual(runs.slice(0, 3).map(labelled));
+    for (const run of runs) metrics.telemetry.runEnded({ ...ended, ...run, outcome: 'unresolved' });
+    const full = await metrics.text();
+    expect(series(full).length).toBeLessThanOrEqual(2_000);
+    for (const run of late) expect(full).toContain(`amends_recovery_from_alert_seconds_count${labelled(run)} 1`);
+  });
+
+  it('C9 the page on metrics says how many series that makes', async () => {
+    const { text } = await whole();
+    const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8');
+    const said = /these are some ([\d,]+) series/.exec(page.replaceAll(/\s+/g, ' '))?.[1]?.replace(',', '');
+    expect(Math.abs(Number(said) - series(text).length)).toBeLessThanOrEqual(50);
   });
 });
 

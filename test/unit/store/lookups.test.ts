@@ -22,7 +22,7 @@ import { START, admitAlways, deliveryOf, everything, requestOf } from '../../con
 
 /** One row, or as many as there are degraded modes or disabled components. */
 /** Of archives there is about one a day, of configurations a thousand at most. */
-const SMALL = /^SCAN (controls|configurations|spans|degraded|components|demotions|audit_seals|CONSTANT ROW)\b/;
+const SMALL = /^SCAN (controls|configurations|spans|degraded|components|demotions|audit_seals|tallies|CONSTANT ROW)\b/;
 /** Partial indexes over what is open now, read from their start: no longer than what they are asked for. */
 const OPEN =
   /USING (COVERING )?INDEX (alerts_undecided|episodes_due|episodes_open|episodes_open_component|outbox_due|runs_active|runs_active_episode|inbox_open_run)\b/;
@@ -75,6 +75,7 @@ describe('the queries of the store', () => {
       await dueEpisodes(open, START, 10);
       await sweepEpisodes(
         open,
+        statements,
         START,
         () => 1,
         () => 1,
