@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 
 /** A scrape of so many takes a few milliseconds of the thread that answers. */
-export const MOST_SERIES = 2_000;
+const MOST_SERIES = 2_000;
 /** So far goes what is made at zero beforehand: requests and probes come later, and are not to push it out again. */
 const MOST_SPARE_SERIES = 1_800;
 const OTHER = 'other';

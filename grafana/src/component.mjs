@@ -1,6 +1,6 @@
 // One component or a few: how much room its caps leave, what its strategies came to, what its probes see.
 import {
-  API,
+  CONSOLE,
   barGauge,
   dashboard,
   falling,
@@ -10,6 +10,8 @@ import {
   rising,
   stat,
   timeSeries,
+  toComponent,
+  toRuns,
   words,
 } from './panels.mjs';
 
@@ -26,6 +28,7 @@ export default dashboard({
       [
         stat({
           title: 'Attempts left',
+          to: toComponent,
           description: 'In the window that is nearest to its cap.',
           queries: [
             {
@@ -34,10 +37,11 @@ export default dashboard({
             },
           ],
           steps: falling(1, 2),
-          width: 6,
+          width: 5,
         }),
         stat({
           title: 'Cooldown ends in',
+          to: toComponent,
           description: 'How long the component still rests; 0 when it does not.',
           unit: 's',
           queries: [
@@ -47,7 +51,7 @@ export default dashboard({
             },
           ],
           steps: rising(1, 3600),
-          width: 6,
+          width: 5,
         }),
         stat({
           title: 'Disabled',
@@ -55,11 +59,13 @@ export default dashboard({
           queries: [{ expr: `max by (component) (amends_component_disabled{${C}})`, legend: '{{component}}' }],
           mappings: words('enabled', 'DISABLED'),
           steps: rising(0.5, 1),
-          width: 6,
-          links: [{ title: 'Component', url: `${API}/components` }],
+          width: 5,
+          links: [{ title: 'Components', url: `${CONSOLE}/components` }],
+          to: toComponent,
         }),
         stat({
           title: 'Breakers open',
+          to: toComponent,
           description: 'Strategies that failed so often in a row that they are only tried now and then.',
           queries: [
             {
@@ -68,7 +74,16 @@ export default dashboard({
             },
           ],
           steps: rising(1, 2),
-          width: 6,
+          width: 5,
+        }),
+        stat({
+          title: 'Escalations open',
+          description: 'What a human has to see to: handed over by a rule, by a run that did not help, by a guard.',
+          to: toComponent,
+          queries: [{ expr: `max by (component) (amends_escalations_open{${C}})`, legend: '{{component}}' }],
+          steps: rising(1, 5),
+          width: 4,
+          links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
         }),
         timeSeries({
           title: 'Attempts against the cap',
@@ -118,7 +133,7 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Runs', url: `${API}/runs?component=\${component}` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs` }],
         }),
         timeSeries({
           title: 'Duration of runs, 95%',
@@ -133,6 +148,7 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Ineffective runs',
+          to: toRuns,
           description: 'Verified, but the alert did not stay quiet.',
           queries: [
             {
@@ -177,7 +193,7 @@ export default dashboard({
           mappings: words('off', 'on', ['green', 'orange']),
           steps: plain,
           width: 24,
-          links: [{ title: 'Degraded modes', url: `${API}/degraded-modes` }],
+          links: [{ title: 'Console', url: CONSOLE }],
         }),
       ],
     ],

@@ -1,5 +1,5 @@
 // amends itself: does it hear, does it keep up, does it tell.
-import { API, dashboard, rising, stat, table, timeSeries, words } from './panels.mjs';
+import { CONSOLE, dashboard, rising, stat, table, timeSeries, words } from './panels.mjs';
 
 export default dashboard({
   uid: 'amends-itself',
@@ -30,7 +30,7 @@ export default dashboard({
           description: 'Whether the last reload was taken. If not, the last good one is in force.',
           queries: [{ expr: 'min(amends_config_last_reload_successful)' }],
           mappings: words('refused', 'taken', ['red', 'green']),
-          links: [{ title: 'What was loaded', url: `${API}/audit?action=config.loaded` }],
+          links: [{ title: 'Rules that are loaded', url: `${CONSOLE}/rules` }],
           steps: [
             [null, 'red'],
             [1, 'green'],
@@ -57,7 +57,7 @@ export default dashboard({
           description: 'Notifications that wait to be sent.',
           queries: [{ expr: 'max(amends_outbox_depth)' }],
           steps: rising(1, 20),
-          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+          links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
         }),
         timeSeries({
           title: 'Deliveries',
@@ -66,7 +66,7 @@ export default dashboard({
           queries: [
             { expr: 'sum by (result) (rate(amends_deliveries_total[$__rate_interval]))', legend: '{{result}}' },
           ],
-          links: [{ title: 'Alerts', url: `${API}/alerts` }],
+          links: [{ title: 'Decisions', url: `${CONSOLE}/decisions` }],
         }),
         timeSeries({
           title: 'Alerts',
@@ -184,7 +184,7 @@ export default dashboard({
           description: 'Steps that ended, by result. Unknown: it may or may not have happened.',
           unit: 'cps',
           queries: [{ expr: 'sum by (result) (rate(amends_steps_total[$__rate_interval]))', legend: '{{result}}' }],
-          links: [{ title: 'Runs', url: `${API}/runs` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs` }],
         }),
         timeSeries({
           title: 'Duration of steps, 95%',

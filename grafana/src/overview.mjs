@@ -1,5 +1,19 @@
 // Recovery overview: what is held and why comes first, since that is what somebody is called for at night.
-import { API, HELD, barGauge, dashboard, falling, plain, rising, stat, table, timeSeries, words } from './panels.mjs';
+import {
+  CONSOLE,
+  HELD,
+  barGauge,
+  dashboard,
+  falling,
+  plain,
+  rising,
+  stat,
+  table,
+  timeSeries,
+  toReason,
+  toRuns,
+  words,
+} from './panels.mjs';
 
 const ended = (more) => `sum(increase(infra_recovery_attempts_total${more}[$__range]))`;
 
@@ -18,7 +32,7 @@ export default dashboard({
           queries: [{ expr: 'max(amends_halted)' }],
           steps: rising(0.5, 1),
           mappings: words('working', 'HALTED'),
-          links: [{ title: 'Halt', url: `${API}/halt` }],
+          links: [{ title: 'Console', url: CONSOLE }],
         }),
         stat({
           width: 3,
@@ -26,7 +40,7 @@ export default dashboard({
           description: 'Components of which so many targets fail at once that nothing is done about any.',
           queries: [{ expr: 'sum(max by (component) (amends_storm_active))' }],
           steps: rising(0.5, 1),
-          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+          links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
         }),
         stat({
           width: 3,
@@ -34,7 +48,7 @@ export default dashboard({
           description: 'Components that a human has disabled.',
           queries: [{ expr: 'sum(max by (component) (amends_component_disabled))' }],
           steps: rising(1, 3),
-          links: [{ title: 'Components', url: `${API}/components` }],
+          links: [{ title: 'Components', url: `${CONSOLE}/components` }],
         }),
         stat({
           width: 3,
@@ -42,7 +56,7 @@ export default dashboard({
           description: 'Runs that a human is asked about. Each holds its target until it is answered or expires.',
           queries: [{ expr: 'max(amends_approvals_waiting)' }],
           steps: rising(1, 3),
-          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+          links: [{ title: 'Approvals', url: `${CONSOLE}/approvals` }],
         }),
         stat({
           width: 3,
@@ -50,7 +64,7 @@ export default dashboard({
           description: 'Open entries: approvals, escalations, notes.',
           queries: [{ expr: 'max(amends_inbox_open)' }],
           steps: rising(1, 5),
-          links: [{ title: 'Inbox', url: `${API}/inbox?status=open` }],
+          links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
         }),
         stat({
           width: 3,
@@ -58,7 +72,7 @@ export default dashboard({
           description: 'Strategies that failed so often in a row that they are only tried now and then.',
           queries: [{ expr: 'sum(max by (component, strategy) (amends_breaker_open))' }],
           steps: rising(1, 2),
-          links: [{ title: 'Components', url: `${API}/components` }],
+          links: [{ title: 'Components', url: `${CONSOLE}/components` }],
         }),
         stat({
           width: 3,
@@ -66,7 +80,7 @@ export default dashboard({
           description: 'Components in a cooldown after an attempt.',
           queries: [{ expr: 'sum(max by (component) (infra_recovery_cooldown_active))' }],
           steps: rising(1, 5),
-          links: [{ title: 'Components', url: `${API}/components` }],
+          links: [{ title: 'Components', url: `${CONSOLE}/components` }],
         }),
         stat({
           width: 3,
@@ -74,7 +88,7 @@ export default dashboard({
           description: 'Named states in which the application does less.',
           queries: [{ expr: 'sum(max by (mode) (infra_degraded_mode_active))' }],
           steps: rising(1, 2),
-          links: [{ title: 'Degraded modes', url: `${API}/degraded-modes` }],
+          links: [{ title: 'Console', url: CONSOLE }],
         }),
         timeSeries({
           title: 'Held back, by reason',
@@ -86,11 +100,13 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+          links: [{ title: 'Decisions', url: `${CONSOLE}/decisions` }],
+          to: toReason,
         }),
         table({
           title: 'Attempts left',
           description: 'What each component may still try in its windows. At 0 a human has it.',
+          to: [{ title: 'The component in the console', url: `${CONSOLE}/components/\${__data.fields.component}` }],
           queries: [
             {
               expr: 'max by (component, window) (amends_attempts_limit) - max by (component, window) (amends_attempts_used)',
@@ -110,7 +126,7 @@ export default dashboard({
           description: 'Attempts that were verified, in the time range.',
           queries: [{ expr: ended('{result="success"}') }],
           decimals: 0,
-          links: [{ title: 'Runs', url: `${API}/runs?outcome=resolved` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs?outcome=resolved` }],
         }),
         stat({
           width: 3,
@@ -119,7 +135,7 @@ export default dashboard({
           queries: [{ expr: ended('{result="failure"}') }],
           decimals: 0,
           steps: rising(1, 5),
-          links: [{ title: 'Runs', url: `${API}/runs?outcome=unresolved` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs?outcome=unresolved` }],
         }),
         stat({
           width: 3,
@@ -165,19 +181,18 @@ export default dashboard({
         }),
         stat({
           width: 3,
-          title: 'Handed to a human',
-          description: 'Runs that ended without helping, in the time range.',
-          queries: [{ expr: 'sum(increase(amends_runs_total{outcome=~"unresolved|stuck"}[$__range]))' }],
-          decimals: 0,
+          title: 'Escalations open',
+          description: 'What a human has to see to: handed over by a rule, by a run that did not help, by a guard.',
+          queries: [{ expr: 'sum(max by (component) (amends_escalations_open))' }],
           steps: rising(1, 5),
-          links: [{ title: 'Escalations', url: `${API}/inbox?kind=escalation` }],
+          links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
         }),
         stat({
           width: 3,
           title: 'Open episodes',
           description: 'Incidents that are not over.',
           queries: [{ expr: 'max(amends_episodes_open)' }],
-          links: [{ title: 'Episodes', url: `${API}/episodes?state=firing` }],
+          links: [{ title: 'Console', url: CONSOLE }],
         }),
         timeSeries({
           title: 'Attempts, by result',
@@ -189,7 +204,7 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Runs', url: `${API}/runs` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs` }],
         }),
         timeSeries({
           title: 'Time to recovery',
@@ -208,6 +223,7 @@ export default dashboard({
         }),
         barGauge({
           title: 'Recovery rate, by strategy',
+          to: toRuns,
           description: 'Verified of ended attempts in the time range, strategies that were tried.',
           unit: 'percentunit',
           width: 12,
@@ -221,6 +237,7 @@ export default dashboard({
         }),
         barGauge({
           title: 'Decisions, by reason',
+          to: toReason,
           decimals: 0,
           description: 'Everything that was decided in the time range.',
           width: 12,

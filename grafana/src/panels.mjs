@@ -101,8 +101,13 @@ const coloured = (panel) => {
 const openLink = ({ title, url }) =>
   new DashboardLinkBuilder(title).type(DashboardLinkType.Link).url(url).targetBlank(true);
 
-const common = (panel, { title, description, unit = 'short', decimals, steps = plain, width, height, links = [] }) =>
-  (decimals === undefined ? panel : panel.decimals(decimals))
+const common = (
+  panel,
+  { title, description, unit = 'short', decimals, steps = plain, width, height, links = [], to = [] },
+) => {
+  if (decimals !== undefined) panel.decimals(decimals);
+  if (to.length > 0) panel.dataLinks(to.map(openLink));
+  return panel
     .title(title)
     .description(description)
     .datasource(SOURCE)
@@ -111,6 +116,7 @@ const common = (panel, { title, description, unit = 'short', decimals, steps = p
     .links(links.map(openLink))
     .span(width)
     .height(height);
+};
 
 /** One number, or one a series, in the colour of its threshold; `byName` shows what it is called instead. */
 export const stat = ({ width = 4, height = 4, queries, mappings = [], byName = false, ...rest }) => {
@@ -201,8 +207,24 @@ export const labelVariable = ({ name, label, metric, of = name }) =>
 export const HELD =
   'halted|disabled|maintenance|clock|stale|settling|silenced|unconfirmed|storm|unhealthy|breaker_open|busy|concurrency|cooldown|attempts_used_up|budget|undecidable';
 
-/** Where people reach amends: panels link to what its API says. */
-export const API = '${amends}/api/v1';
+/** Where people look at amends and act: panels lead to its pages. */
+export const CONSOLE = '${amends}/console';
+
+const field = (label) => `\${__field.labels.${label}}`;
+/** From what was clicked to what amends knows of it, by the labels of its series. */
+export const toComponent = [
+  { title: 'The component in the console', url: `${CONSOLE}/components/${field('component')}` },
+];
+export const toRuns = [
+  {
+    title: 'Its runs in the console',
+    url: `${CONSOLE}/runs?component=${field('component')}&strategy=${field('strategy')}`,
+  },
+];
+export const toReason = [
+  { title: 'These decisions in the console', url: `${CONSOLE}/decisions?reason=${field('reason')}` },
+];
+export const toRule = [{ title: 'Its decisions in the console', url: `${CONSOLE}/decisions?rule=${field('rule')}` }];
 
 const BOARDS = [
   ['amends-overview', 'Recovery overview'],

@@ -1,5 +1,19 @@
 // Rules: which of them acted, which were held back, and what those in shadow mode would have done.
-import { API, HELD, barGauge, dashboard, labelVariable, plain, rising, stat, table, timeSeries } from './panels.mjs';
+import {
+  CONSOLE,
+  HELD,
+  barGauge,
+  dashboard,
+  labelVariable,
+  plain,
+  rising,
+  stat,
+  table,
+  timeSeries,
+  toReason,
+  toRule,
+  toRuns,
+} from './panels.mjs';
 
 const R = 'rule=~"$rule"';
 const VERDICTS = ['acted', 'held', 'shadow', 'escalated'];
@@ -41,7 +55,7 @@ export default dashboard({
           queries: [{ expr: `sum(max by (rule) (amends_rule_demoted{${R}}))` }],
           steps: rising(1, 2),
           width: 6,
-          links: [{ title: 'Rules', url: `${API}/rules` }],
+          links: [{ title: 'Rules', url: `${CONSOLE}/rules` }],
         }),
         timeSeries({
           title: 'Decisions of rules, by verdict',
@@ -53,10 +67,11 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+          links: [{ title: 'Decisions', url: `${CONSOLE}/decisions` }],
         }),
         barGauge({
           title: 'Would have acted, by rule',
+          to: toRule,
           decimals: 0,
           description: 'What to look at before a rule leaves shadow mode (amends promote).',
           width: 12,
@@ -83,6 +98,7 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Suppressed, by reason',
+          to: toReason,
           description: 'Decisions that a guard refused, of all rules. The reason is the first guard that said no.',
           queries: [
             {
@@ -91,10 +107,11 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Decisions', url: `${API}/decisions` }],
+          links: [{ title: 'Decisions', url: `${CONSOLE}/decisions` }],
         }),
         timeSeries({
           title: 'Ineffective runs',
+          to: toRuns,
           description: 'By component and strategy: verified, but the alert did not stay quiet.',
           queries: [
             {
@@ -103,10 +120,11 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Runs', url: `${API}/runs?outcome=unresolved` }],
+          links: [{ title: 'Runs', url: `${CONSOLE}/runs?outcome=unresolved` }],
         }),
         timeSeries({
           title: 'No rule answered',
+          to: toReason,
           width: 24,
           description: 'Alerts that no rule matched, that named nothing declared, or whose facts could not be had.',
           queries: [
@@ -116,7 +134,7 @@ export default dashboard({
             },
           ],
           bars: true,
-          links: [{ title: 'Without a rule', url: `${API}/decisions?reason=no_match` }],
+          links: [{ title: 'Without a rule', url: `${CONSOLE}/decisions?reason=no_match` }],
         }),
       ],
     ],

@@ -238,7 +238,7 @@ const attemptsForCaps = async (queries: Queries, query: HistoryQuery, now: numbe
 };
 
 /** Ended ones since a human last closed the breaker, oldest first. */
-export const breakerAttempts = async (
+const breakerAttempts = async (
   queries: Queries,
   { component, strategy, ledger }: Pick<HistoryQuery, 'component' | 'strategy' | 'ledger'>,
 ): Promise<readonly Attempt[]> => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { alertsPage } from '../../src/http/alerts-page.ts';
+import { leadsToConsole } from '../support/console.ts';
 import { dashboards } from '../support/dashboards.ts';
 import { root } from '../support/servers.ts';
 
@@ -80,7 +81,7 @@ describe('shipped alerts', () => {
     expect(lacking).toEqual([]);
   });
 
-  it('every runbook_url leads to a page that amends serves, and every dashboard_url to a shipped dashboard', async () => {
+  it('every runbook_url and console_url leads to a page that amends serves, and every dashboard_url to a shipped dashboard', async () => {
     const page = await alertsPage();
     const boards = new Set([...dashboards().values()].map(({ uid }) => uid));
     const dead = alerts.flatMap(({ file, alert: { alert, annotations = {} } }) => {
@@ -92,7 +93,9 @@ describe('shipped alerts', () => {
           : page.includes(` id="${anchor}">`);
       const [, uid = ''] =
         /^\/d\/([\w-]+)(?:\?|$)/.exec((annotations['dashboard_url'] ?? '').replace(GRAFANA, '')) ?? [];
+      const console = annotations['console_url']?.replace(AMENDS, '');
       return [
+        ...(console === undefined || leadsToConsole(console) ? [] : [`${file}: ${alert} console_url ${console}`]),
         ...(leads ? [] : [`${file}: ${alert} runbook_url ${runbook}`]),
         ...(boards.has(uid) ? [] : [`${file}: ${alert} dashboard_url ${uid}`]),
       ];

@@ -4,11 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { leadsToConsole } from '../support/console.ts';
 import { dashboards, filled, queriesOf } from '../support/dashboards.ts';
 import { exportedFamilies } from '../support/metrics.ts';
 import { binaryOf, itWith } from '../support/requires.ts';
 import { parse } from 'yaml';
-import { ROUTES } from '../../src/http/routes.ts';
 import { root } from '../support/servers.ts';
 
 const boards = [...dashboards()];
@@ -114,13 +114,23 @@ describe.each(boards)('grafana/dashboards/%s', (_name, board) => {
     }
   });
 
-  it('links of panels lead to what the API has, and the other dashboards are a click away', () => {
-    const paths = new Set(ROUTES.map(({ path }) => path));
-    const links = panels.flatMap(({ links: own = [] }) => own.map(({ url }) => url));
-    expect(links.length).toBeGreaterThan(2);
+  it('links of panels and of what they show lead to pages of the console, and the other dashboards are a click away', () => {
+    const links = panels.flatMap(({ links: own = [], fieldConfig }) =>
+      [...own, ...(fieldConfig?.defaults.links ?? [])].map(({ url }) => url),
+    );
+    expect(links.length).toBeGreaterThan(3);
     for (const url of links) {
-      const path = url.replace('${amends}', '').replace(/\?.*$/, '');
-      expect([url, paths.has(path)]).toEqual([url, true]);
+      expect(url).toMatch(/^\$\{amends\}\/console/);
+      expect([url, leadsToConsole(url.replace('${amends}', ''))]).toEqual([url, true]);
+    }
+    // What is clicked on has the label that the link asks for.
+    for (const { title, targets = [], fieldConfig } of panels) {
+      for (const { url } of fieldConfig?.defaults.links ?? []) {
+        for (const [, label = ''] of url.matchAll(/\$\{__(?:field\.labels|data\.fields)\.(\w+)\}/g)) {
+          for (const { expr } of targets)
+            expect([title, label, new RegExp(`by \\([^)]*\\b${label}\\b`).test(expr)]).toEqual([title, label, true]);
+        }
+      }
     }
     const others = boards.map(([, { uid }]) => uid).filter((uid) => uid !== board.uid);
     expect(board.links.map(({ url }) => url).toSorted()).toEqual(others.map((uid) => `/d/${uid}`).toSorted());

@@ -9,7 +9,13 @@ export type Panel = {
   readonly title: string;
   readonly description?: string;
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  readonly fieldConfig?: { readonly defaults: { readonly unit?: string; readonly thresholds?: unknown } };
+  readonly fieldConfig?: {
+    readonly defaults: {
+      readonly unit?: string;
+      readonly thresholds?: unknown;
+      readonly links?: ReadonlyArray<{ readonly url: string }>;
+    };
+  };
   readonly targets?: ReadonlyArray<{
     readonly expr: string;
     readonly legendFormat?: string;
