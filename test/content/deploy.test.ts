@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { Ajv2019 } from 'ajv/dist/2019.js';
 import { parse } from 'yaml';
 import { binaryOf, itWith } from '../support/requires.ts';
 import { root } from '../support/servers.ts';
@@ -25,11 +26,33 @@ type Compose = {
   readonly volumes: Readonly<Record<string, null>>;
 };
 
+/** Of the Compose specification; ajv takes neither its dialect's address nor an `id` of the old spelling. */
+const composeSchema = (): object => {
+  const text = readFileSync(join(root, 'test/vendored/compose-spec/compose-spec.json'), 'utf8');
+  const { $schema: _, ...schema } = JSON.parse(text, (key, value: unknown) =>
+    key === 'id' && typeof value === 'string' ? undefined : value,
+  ) as Record<string, unknown>;
+  return schema;
+};
+
 describe('deploy/compose.yaml', () => {
   const compose = parse(readFileSync(join(deploy, 'compose.yaml'), 'utf8')) as Compose;
   const services = Object.entries(compose.services);
 
-  it('has Prometheus, Alertmanager, Grafana, Redis and amends, and only keys that Compose knows', () => {
+  it('is what the Compose specification says: by its own schema', () => {
+    const validate = new Ajv2019({ strict: false, allErrors: true, validateFormats: false }).compile(composeSchema());
+    // The project's name came into the specification after this schema.
+    const { name, ...rest } = parse(readFileSync(join(deploy, 'compose.yaml'), 'utf8')) as Record<string, unknown>;
+    expect(name).toMatch(/^[a-z0-9][a-z0-9_-]*$/);
+    validate(rest);
+    expect(validate.errors).toBeNull();
+    // It would say so if there were something: a key that nobody knows, a volume that is none, a command that is a number.
+    for (const wrong of [{ helthcheck: {} }, { volumes: [7] }, { command: 7 }, { depends_on: [1] }]) {
+      expect(validate({ ...rest, services: { one: { image: 'x', ...wrong } } })).toBe(false);
+    }
+  });
+
+  it('has Prometheus, Alertmanager, Grafana, Redis and amends, and only keys that it has a use for', () => {
     expect(Object.keys(compose).toSorted()).toEqual(['name', 'services', 'volumes']);
     expect(Object.keys(compose.services).toSorted()).toEqual([
       'alertmanager',
