@@ -208,9 +208,10 @@ const initialise = (families: Families, vocabulary: Vocabulary): void => {
   for (const action of vocabulary.actions) {
     for (const result of ['succeeded', 'failed', 'unknown']) families.steps.inc({ action, result }, 0);
   }
-  for (const receiver of [...vocabulary.receivers, 'all']) {
-    for (const result of ['sent', 'failed', 'dead']) families.notifications.inc({ receiver, result }, 0);
-  }
+  for (const receiver of vocabulary.receivers)
+    for (const result of ['sent', 'failed']) families.notifications.inc({ receiver, result }, 0);
+  // It is given up when none of them could be told for a day.
+  families.notifications.inc({ receiver: 'all', result: 'dead' }, 0);
   offerTimes(families, vocabulary);
 };
 

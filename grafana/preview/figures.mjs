@@ -5,6 +5,7 @@ const COLOURS = {
   orange: '#ff9830',
   red: '#f2495c',
   blue: '#5794f2',
+  purple: '#b877d9',
 };
 /** Grafana's classic palette, for series side by side. */
 const PALETTE = [

@@ -54,8 +54,8 @@ export default dashboard({
           width: 5,
         }),
         stat({
-          title: 'Disabled',
-          description: 'By a human, for a while or until it is enabled.',
+          title: 'Enabled',
+          description: 'Or disabled: by a human, for a while or until it is enabled again.',
           queries: [{ expr: `max by (component) (amends_component_disabled{${C}})`, legend: '{{component}}' }],
           mappings: words('enabled', 'DISABLED'),
           steps: rising(0.5, 1),
@@ -80,7 +80,9 @@ export default dashboard({
           title: 'Escalations open',
           description: 'What a human has to see to: handed over by a rule, by a run that did not help, by a guard.',
           to: toComponent,
-          queries: [{ expr: `max by (component) (amends_escalations_open{${C}})`, legend: '{{component}}' }],
+          queries: [
+            { expr: `max by (component) (amends_escalations_open{${C},component!="*"})`, legend: '{{component}}' },
+          ],
           steps: rising(1, 5),
           width: 4,
           links: [{ title: 'Inbox', url: `${CONSOLE}/inbox` }],
@@ -112,13 +114,14 @@ export default dashboard({
       [
         barGauge({
           title: 'Success, by strategy',
+          to: toRuns,
           description: 'Verified of ended attempts in the time range.',
           unit: 'percentunit',
           width: 12,
           queries: [
             {
-              expr: `sum by (strategy) (increase(infra_recovery_attempts_total{${C},result="success"}[$__range])) / (sum by (strategy) (increase(infra_recovery_attempts_total{${C},result=~"success|failure"}[$__range])) > 0)`,
-              legend: '{{strategy}}',
+              expr: `sum by (component, strategy) (increase(infra_recovery_attempts_total{${C},result="success"}[$__range])) / (sum by (component, strategy) (increase(infra_recovery_attempts_total{${C},result=~"success|failure"}[$__range])) > 0)`,
+              legend: '{{component}} {{strategy}}',
             },
           ],
           steps: falling(0.8, 0.95),
@@ -137,12 +140,13 @@ export default dashboard({
         }),
         timeSeries({
           title: 'Duration of runs, 95%',
+          to: toRuns,
           description: 'From the start of a run to its end.',
           unit: 's',
           queries: [
             {
-              expr: `histogram_quantile(0.95, sum by (strategy, le) (rate(infra_recovery_duration_seconds_bucket{${C}}[$__rate_interval])))`,
-              legend: '{{strategy}}',
+              expr: `histogram_quantile(0.95, sum by (component, strategy, le) (rate(infra_recovery_duration_seconds_bucket{${C}}[$__rate_interval])))`,
+              legend: '{{component}} {{strategy}}',
             },
           ],
         }),
@@ -166,23 +170,25 @@ export default dashboard({
       [
         lanes({
           title: 'Probes',
+          to: toComponent,
           description: 'Whether the last run of each probe found everything well.',
           queries: [
             {
               expr: `min by (probe, component, target) (amends_probe_success{${C}})`,
-              legend: '{{probe}} {{target}}',
+              legend: '{{component}} {{target}} {{probe}}',
             },
           ],
           mappings: words('broken', 'well', ['red', 'green']),
         }),
         timeSeries({
           title: 'Duration of probes',
+          to: toComponent,
           description: 'How long the last run of each probe took.',
           unit: 's',
           queries: [
             {
               expr: `max by (probe, component, target) (amends_probe_duration_seconds{${C}})`,
-              legend: '{{probe}} {{target}}',
+              legend: '{{component}} {{target}} {{probe}}',
             },
           ],
         }),

@@ -43,6 +43,8 @@ const GOOD = 'green';
 const LOOK = 'orange';
 const ACT = 'red';
 const PLAIN = 'blue';
+/** To somebody else. */
+const HANDED = 'purple';
 
 /** From `worse` on it is orange, from `bad` on red. */
 export const rising = (worse, bad) => [
@@ -89,8 +91,9 @@ const instant = (index, { expr, legend = '' }) =>
 const WORDS = {
   'resolved|success|succeeded|passed|sent|accepted|acted': GOOD,
   'unresolved|failure|failed|refused|invalid|dead': ACT,
-  'stuck|unknown|overloaded|unauthorized|held': LOOK,
+  'stuck|unknown|overloaded|held|firing': LOOK,
   'withdrawn|shadow': PLAIN,
+  'unauthorized|escalated': HANDED,
 };
 const coloured = (panel) => {
   for (const [words, colour] of Object.entries(WORDS))

@@ -108,7 +108,8 @@ describe('our own', () => {
       'amends_verifications_total{component="cache",strategy="reconnect",result="failed"} 0',
       'amends_rule_decisions_total{rule="redis-down",verdict="held"} 0',
       'infra_recovery_attempts_total{component="cache",strategy="reconnect",result="failure"} 0',
-      'amends_notifications_total{receiver="oncall",result="dead"} 0',
+      'amends_notifications_total{receiver="oncall",result="failed"} 0',
+      'amends_notifications_total{receiver="all",result="dead"} 0',
     ])
       expect(text).toContain(line);
   });
