@@ -1,6 +1,6 @@
 // SQLite files that go missing, break, hang locked, answer late and let their WAL grow; the figures are those of the
 // source runbook for lost database connections.
-import { copyFileSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, fsyncSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { endHolder, startHolder } from '../test/support/holder.ts';
@@ -47,13 +47,21 @@ export const prepare = async ({ folder }) => {
     holder = null;
   };
   let reader = null;
-  const grow = () => {
+  /** Beside a reader that lets nothing be written into the database: a megabyte that changes all the time, or ever more. */
+  const grow = (kind) => () => {
     reader = new Database(path);
     reader.pragma('wal_autocheckpoint = 0');
     reader.exec('CREATE TABLE ballast (what BLOB)');
-    const insert = reader.prepare('INSERT INTO ballast VALUES (zeroblob(1000000))');
-    for (let megabyte = 0; megabyte < 101; megabyte += 1) insert.run();
+    const insert = reader.prepare('INSERT INTO ballast VALUES (randomblob(1000000))');
+    for (let megabyte = 0; megabyte < 101; megabyte += 1) {
+      if (kind === 'rewritten') reader.exec('DELETE FROM ballast');
+      insert.run();
+    }
     reader.exec('DROP TABLE ballast');
+    // The alert comes a minute later: the kernel has written it to the disk by then.
+    const file = openSync(`${path}-wal`, 'r+');
+    fsyncSync(file);
+    closeSync(file);
   };
   const walBytes = () => statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   /** Growth leaves free pages and copies of 100 MB behind: each fault begins with a small, sound file. */
@@ -121,15 +129,18 @@ export const prepare = async ({ folder }) => {
       },
       healthy: whole,
     },
-    {
-      name: 'WAL of 100 MB',
+    ...[
+      ['WAL of 100 MB, rewritten', 'rewritten'],
+      ['WAL of 100 MB, all new', 'new'],
+    ].map(([name, kind]) => ({
+      name,
       strategy: 'checkpoint-wal',
       alertname: 'WalTooLarge',
       figureMs: 300,
       note: 'with a backup of the whole before it',
-      break: grow,
+      break: grow(kind),
       healthy: () => whole() && walBytes() === 0,
-    },
+    })),
   ].map((fault) => ({ target: 'orders', source: SOURCE, after: clean, ...fault }));
   await clean();
 

@@ -20,12 +20,13 @@ import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { root, setUp } from '../scripts/setup.mjs';
+import { middleParts, partsOf, whereText } from './where.mjs';
 
 const ENOUGH = 0.95;
 const LONGEST_MS = 60_000;
 const PATIENCE_MS = 90_000;
 const REST_MS = 10_000;
-const OTHERS = new Set(['main.mjs', 'prometheus.mjs', 'typescript.mjs']);
+const OTHERS = new Set(['main.mjs', 'prometheus.mjs', 'typescript.mjs', 'where.mjs']);
 
 const { values: given } = parseArgs({
   options: {
@@ -36,6 +37,8 @@ const { values: given } = parseArgs({
     prometheus: { type: 'boolean', default: false },
     preview: { type: 'string' },
     record: { type: 'string' },
+    where: { type: 'boolean', default: false },
+    strategy: { type: 'string', multiple: true },
     // As it was built last, whatever has changed in src/ since.
     built: { type: 'boolean', default: false },
   },
@@ -47,7 +50,7 @@ const names = readdirSync(import.meta.dirname)
 const unknown = (given.only ?? []).filter((name) => !names.includes(name));
 if (unknown.length > 0 || !/^[1-9]\d{0,3}$/.test(given.tries) || !/^\d{1,10}$/.test(given.seed ?? '0')) {
   process.stderr.write(
-    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--seed N] [--prometheus] [--preview FILE] [--record FOLDER] [--output table|json]\n`,
+    `usage: npm run drill -- [--tries 1..9999] [--only ${names.join('|')}]... [--strategy NAME]... [--seed N] [--where] [--prometheus] [--preview FILE] [--record FOLDER] [--output table|json]\n`,
   );
   process.exit(2);
 }
@@ -212,19 +215,23 @@ const reasonOf = async (url, run, healthy) => {
   return `${run.strategy}: ${run.outcome} (${run.cause})${healthy ? '' : ', not healthy from outside'}: ${said.join('; ')}`;
 };
 
-/** Until the probe's last look gave 1 for this output. */
-const seen = (url, { probe, output }) =>
-  until(`${probe} shows ${output}`, async () =>
-    new RegExp(`^amends_probe_output\\{[^}]*probe="${probe}"[^}]*output="${output}"[^}]*\\} 1$`, 'm').test(
-      await (await fetch(`${url}/metrics`)).text(),
-    ),
-  );
+/** Until a look of the probe that began after `since` gave 1 for this output: what it found before is about the last fault. */
+const seen = (url, { probe, output }, since) =>
+  until(`${probe} shows ${output}`, async () => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const figure = (family, labels) =>
+      Number(
+        new RegExp(`^${family}\\{[^}]*probe="${probe}"[^}]*${labels}[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1] ?? 'NaN',
+      );
+    const began = figure('amends_probe_last_run_timestamp_seconds', '') - figure('amends_probe_duration_seconds', '');
+    return began * 1_000 > since && figure('amends_probe_output', `output="${output}"`) === 1;
+  });
 
 /** One fault, from breaking it to seeing from outside that it is mended. */
 const drill = async (url, { system, fault, number }) => {
   await fault.settled?.();
   await fault.break();
-  if (fault.shows !== undefined) await seen(url, fault.shows);
+  if (fault.shows !== undefined) await seen(url, fault.shows, Date.now());
   const brokenAt = Date.now();
   const labels = {
     alertname: fault.alertname,
@@ -246,7 +253,8 @@ const drill = async (url, { system, fault, number }) => {
     const ms = run.verifiedAt === null ? null : Date.parse(run.verifiedAt) - brokenAt;
     const right = run.outcome === 'resolved' && run.strategy === fault.strategy && healthy;
     const why = right ? '' : await reasonOf(url, run, healthy);
-    return { recovered: right, ms, why };
+    const { events } = await getJson(`${url}/api/v1/runs/${run.id}`);
+    return { recovered: right, ms, why, parts: partsOf(events, brokenAt) };
   } catch (error) {
     return { recovered: false, ms: null, why: error.message };
   } finally {
@@ -277,6 +285,9 @@ const keepRecord = async (url, into) => {
   writeFileSync(join(into, 'decisions.json'), JSON.stringify(decisions.toReversed()));
 };
 
+const faultsOf = ({ faults }) =>
+  given.strategy === undefined ? faults : faults.filter(({ strategy }) => given.strategy.includes(strategy));
+
 const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? null;
 
 const rowsOf = (results) => {
@@ -304,6 +315,7 @@ const rowsOf = (results) => {
         figureMs: fault.figureMs,
         source: fault.source,
         note: fault.note ?? '',
+        where: middleParts(tries.flatMap(({ recovered, parts }) => (recovered && parts !== undefined ? [parts] : []))),
         failures: tries.filter(({ recovered }) => !recovered).map(({ why }) => why),
       };
     });
@@ -381,7 +393,7 @@ try {
   await until('every probe has looked once', haveLooked);
   if (watched !== null) watcher = await watched.watch(amends.url);
   const planned = systems.flatMap(({ name, system }) =>
-    system.faults.flatMap((fault) => Array.from({ length: Number(given.tries) }, () => ({ system: name, fault }))),
+    faultsOf(system).flatMap((fault) => Array.from({ length: Number(given.tries) }, () => ({ system: name, fault }))),
   );
   const order = shuffled(planned, createRandom(seed));
   const results = [];
@@ -410,7 +422,7 @@ try {
     );
   else
     process.stdout.write(
-      `${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n${overviewText(overview)}${restText(rest)}`,
+      `${given.where ? `${whereText(rows)}\n\n` : ''}${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n${overviewText(overview)}${restText(rest)}`,
     );
   process.exitCode = share >= ENOUGH && slow === 0 && !interrupted ? 0 : 1;
 } finally {

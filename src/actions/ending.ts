@@ -5,6 +5,8 @@ import { ActionError } from '../base/failure.ts';
 import { describeProcess, identify, isPid, isSameProcess, processTree } from './kernel.ts';
 import type { ProcessIdentity } from './kernel.ts';
 
+/** A process that ends as it is asked to has often done so within milliseconds; one that does not is not asked about so often. */
+const FIRST_LOOK_MS = 2;
 const LOOK_EVERY_MS = 25;
 /** The kernel needs a moment to take down a killed process that holds much memory. */
 const AFTER_KILL_MS = 2_000;
@@ -76,11 +78,11 @@ const waitUntilGone = async (
   { clock, signal }: EndOptions,
 ): Promise<readonly ProcessIdentity[]> => {
   const until = clock.monotonic() + ms;
-  for (;;) {
+  for (let every = FIRST_LOOK_MS; ; every = Math.min(every * 2, LOOK_EVERY_MS)) {
     const left = targets.filter(isSameProcess);
     if (left.length === 0 || clock.monotonic() >= until) return left;
     if (signal.aborted) throw new Error('called off while processes were being ended', { cause: signal.reason });
-    await clock.sleep(LOOK_EVERY_MS);
+    await clock.sleep(every);
   }
 };
 

@@ -1,6 +1,6 @@
 // Backups of a live database by SQLite's own backup interface, checked before they count, and raw copies of a damaged
 // one as evidence. For worker threads.
-import { existsSync, renameSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, renameSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { ActionError } from '../../base/failure.ts';
@@ -12,6 +12,7 @@ import {
   integrityFindings,
   isBusy,
   openForReading,
+  openForWriting,
   refuseOurOwn,
   sizeOf,
   syncFile,
@@ -22,6 +23,8 @@ import type { SqliteFile } from './opening.ts';
 /** Pages a step without a WAL, where writers have to wait for each step; with one they never wait. */
 const PAGES_A_STEP = 2_000;
 const ALL_PAGES = 2 ** 31 - 1;
+/** Up to this size a copy fits into memory. */
+const AT_ONCE_BYTES = 16 * 1_024 * 1_024;
 
 export type BackupInput = {
   readonly path: string;
@@ -40,7 +43,12 @@ export type BackupReport = {
 };
 
 const copyPages = async (source: SqliteFile, target: string, busyMs: number, path: string): Promise<void> => {
-  const step = source.pragma('journal_mode', { simple: true }) === 'wal' ? ALL_PAGES : PAGES_A_STEP;
+  const wal = isWal(source);
+  const pages = pragmaNumber(source, 'page_count');
+  const image = pages * pragmaNumber(source, 'page_size') <= AT_ONCE_BYTES ? imageOf(source) : null;
+  if (image !== null) return writeNew(target, image);
+  if (wal && pragmaNumber(source, 'freelist_count') > pages / 2 && copyUsed(source, target)) return;
+  const step = wal ? ALL_PAGES : PAGES_A_STEP;
   let last = -1;
   let since = systemClock.monotonic();
   await source.backup(target, {
@@ -53,6 +61,52 @@ const copyPages = async (source: SqliteFile, target: string, busyMs: number, pat
       return step;
     },
   });
+};
+
+const isWal = (file: SqliteFile): boolean => file.pragma('journal_mode', { simple: true }) === 'wal';
+const pragmaNumber = (file: SqliteFile, name: string): number => Number(file.pragma(name, { simple: true }));
+
+/**
+ * The same pages by SQLite's own serialisation: the backup interface syncs a journal beside the copy, which nobody needs
+ * before the copy is complete. In a transaction that has its lock before: without one, `serialize` speaks of memory.
+ * Null: it has grown too large meanwhile.
+ */
+const imageOf = (source: SqliteFile): Buffer | null =>
+  source.transaction(() =>
+    pragmaNumber(source, 'page_count') * pragmaNumber(source, 'page_size') <= AT_ONCE_BYTES ? source.serialize() : null,
+  )();
+
+const writeNew = (path: string, content: Buffer): void => {
+  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o644);
+  try {
+    for (let written = 0; written < content.length;) written += writeSync(file, content, written);
+  } finally {
+    closeSync(file);
+  }
+};
+
+/**
+ * Without the free pages, where these are most of it: rows keep their ids, and what SQLite sets anew (the journal mode) is
+ * set back. False: it refuses, for one of its many reasons, and every page is to be copied. Only beside a WAL, where
+ * writers need not wait for it.
+ */
+const copyUsed = (source: SqliteFile, target: string): boolean => {
+  try {
+    source.pragma('query_only = OFF');
+    // The finished copy is synced by us.
+    source.pragma('synchronous = OFF');
+    source.prepare('VACUUM INTO ?').run(target);
+    const copy = openForWriting(target, 0);
+    try {
+      copy.pragma('synchronous = OFF');
+      return copy.pragma('journal_mode = WAL', { simple: true }) === 'wal';
+    } finally {
+      copy.close();
+    }
+  } catch {
+    removeWithCompanions(target);
+    return false;
+  }
 };
 
 /** Findings about a finished copy; empty when it is a sound backup. */

@@ -1,6 +1,6 @@
 // The six layers in which a SQLite file is looked at, each of which tells another way of being broken. For worker threads.
 import { accessSync, constants, lstatSync } from 'node:fs';
-import { findHolders, holderKey, lastWritten, tryWriteLock } from './locking.ts';
+import { findLocking, holderKey, lastWritten, tryWriteLock } from './locking.ts';
 import { integrityFindings, isBusy, isPassing, openForReading, refuseOurOwn, sizeOf } from './opening.ts';
 import type { Integrity, SqliteFile } from './opening.ts';
 
@@ -91,6 +91,6 @@ export const checkFile = ({ path, integrity, maxWal, busyMs }: CheckInput): Chec
 };
 
 const writersOf = (path: string): readonly string[] =>
-  findHolders({ path })
+  findLocking({ path })
     .holders.filter((holder) => holder.access === 'write')
     .map(holderKey);

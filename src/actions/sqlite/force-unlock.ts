@@ -85,7 +85,7 @@ export default defineAction({
     const path = await allowedPath(input.path, allow, 'the database');
     const folder = await allowedPath(input.backups, allow, 'the folder of backups');
     const options = { key: path, clock, signal };
-    const before = await locks('findHolders', { path }, options);
+    const before = await locks('findLocking', { path }, options);
     signal.throwIfAborted();
     const nothing = {
       processes_terminated: [] as readonly number[],
@@ -98,7 +98,7 @@ export default defineAction({
 
     // Only who held it before that wait and holds it still.
     const known = new Set(before.holders.filter((holder) => holder.blocking).map(holderKey));
-    const now = await locks('findHolders', { path }, options);
+    const now = await locks('findLocking', { path }, options);
     const blocking = now.holders.filter((holder) => holder.blocking && known.has(holderKey(holder)));
     const failed = { force_unlock_successful: false, backup_created: '', ...nothing };
     if (blocking.length === 0 && now.holders.some((holder) => holder.blocking))

@@ -1,7 +1,7 @@
 // Who holds a SQLite file and how: the kernel's lock table read with SQLite's lock bytes in mind. For worker threads.
 import { lstatSync } from 'node:fs';
 import { describeProcess, fileKey, knowsLocks, locksOn, openFilesOf, pids, readLocks } from '../kernel.ts';
-import type { FileKey, KernelLock, ProcessInfo } from '../kernel.ts';
+import type { KernelLock, ProcessInfo } from '../kernel.ts';
 import { explained, isBusy, openForWriting } from './opening.ts';
 import type { SqliteFile } from './opening.ts';
 
@@ -50,8 +50,20 @@ export type Holders = {
 
 /** Every process with the database, its -wal or its -shm open or locked; this one is left out. */
 export const findHolders = ({ path }: { readonly path: string }): Holders => {
-  const files: readonly (FileKey | null)[] = [fileKey(path), fileKey(`${path}-shm`), fileKey(`${path}-wal`)];
-  const [database, sharedMemory] = files;
+  const locking = findLocking({ path });
+  const present = ['', '-shm', '-wal'].map((suffix) => fileKey(`${path}${suffix}`)).filter((file) => file !== null);
+  if (present.length === 0) return locking;
+  const known = new Set(locking.holders.map(({ pid }) => pid));
+  const others = pids().filter((pid) => pid !== process.pid && !known.has(pid) && openFilesOf(pid, present).length > 0);
+  return {
+    ...locking,
+    holders: sorted([...locking.holders, ...others.flatMap((pid) => holderOf(pid, 'open', false))]),
+  };
+};
+
+/** The same without those that have it open and no lock on it: the lock table is one file, open files are hundreds. */
+export const findLocking = ({ path }: { readonly path: string }): Holders => {
+  const [database, sharedMemory] = [fileKey(path), fileKey(`${path}-shm`)];
   const walMode = sharedMemory !== null;
   const found = new Map<number, Access>();
   const note = (pid: number, access: Access): void => {
@@ -59,26 +71,24 @@ export const findHolders = ({ path }: { readonly path: string }): Holders => {
     if (pid > 0 && pid !== process.pid && (known === undefined || RANK[access] > RANK[known])) found.set(pid, access);
   };
   const locks = readLocks();
-  if (database !== undefined && database !== null)
-    for (const lock of locksOn(database, locks)) note(lock.pid, accessOnDatabase(lock, walMode));
-  if (sharedMemory !== undefined && sharedMemory !== null)
+  if (database !== null) for (const lock of locksOn(database, locks)) note(lock.pid, accessOnDatabase(lock, walMode));
+  if (sharedMemory !== null)
     for (const lock of locksOn(sharedMemory, locks)) note(lock.pid, accessOnSharedMemory(lock));
-  const present = files.filter((file) => file !== null);
-  if (present.length > 0) {
-    for (const pid of pids()) if (!found.has(pid) && openFilesOf(pid, present).length > 0) note(pid, 'open');
-  }
-  const holders: Holder[] = [];
-  for (const [pid, access] of found) {
-    const info = describeProcess(pid);
-    if (info !== null)
-      holders.push({ ...info, access, blocking: access === 'write' || (access === 'read' && !walMode) });
-  }
   return {
     walMode,
     known: knowsLocks(),
-    holders: holders.toSorted((left, right) => RANK[right.access] - RANK[left.access] || left.pid - right.pid),
+    holders: sorted([...found].flatMap(([pid, access]) => holderOf(pid, access, walMode))),
   };
 };
+
+/** Nobody when it is gone. */
+const holderOf = (pid: number, access: Access, walMode: boolean): readonly Holder[] => {
+  const info = describeProcess(pid);
+  return info === null ? [] : [{ ...info, access, blocking: access === 'write' || (access === 'read' && !walMode) }];
+};
+
+const sorted = (holders: readonly Holder[]): readonly Holder[] =>
+  holders.toSorted((left, right) => RANK[right.access] - RANK[left.access] || left.pid - right.pid);
 
 /** Which process, in a form that outlives its pid. */
 export const holderKey = (holder: Pick<Holder, 'pid' | 'startTicks'>): string => `${holder.pid}@${holder.startTicks}`;

@@ -14,8 +14,8 @@ import { objection } from './objecting.ts';
 import { nameHolders, shownHolder } from './shown-holder.ts';
 import { lockAge, stuckFor } from './sightings.ts';
 
-/** The look that is left where a probe has done the waiting. */
-const LOOK_MS = 50;
+/** The look that is left where a probe has done the waiting: SQLite tries six times within it, at 0, 1, 3, 8, 18 and 20 ms. */
+const LOOK_MS = 20;
 
 const jobs = offThread<typeof locking>('./locking.ts', import.meta.url);
 const checkpoints = offThread<typeof checkpointing>('./checkpointing.ts', import.meta.url);
@@ -47,7 +47,7 @@ export default defineAction({
     const options = { key: path, clock, signal };
     const nothing = { processes_stopped: 0, processes_killed: 0, stopped: [] as readonly JsonObject[] };
 
-    const before = await jobs('findHolders', { path }, options);
+    const before = await jobs('findLocking', { path }, options);
     const age = lockAge(path, before.holders, clock);
     signal.throwIfAborted();
     context.began();
@@ -64,7 +64,7 @@ export default defineAction({
 
     // Only who held it before that wait and holds it still: another may have come by in the ordinary way.
     const known = new Set(suspects);
-    const now = await jobs('findHolders', { path }, options);
+    const now = await jobs('findLocking', { path }, options);
     const blocking = now.holders.filter((holder) => holder.blocking && known.has(holderKey(holder)));
     const failed = { lock_released: false, ...nothing, lock_age_seconds: age, checkpointed_frames: 0 };
     if (blocking.length === 0 && now.holders.some((holder) => holder.blocking)) {

@@ -1,3 +1,4 @@
+import Database from 'better-sqlite3';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -34,6 +35,65 @@ describe('sqlite.backup', () => {
       expect(readdirSync(folder)).toContain('orders.db');
     },
   );
+
+  /** `free`: most of it is free pages; `full`: none is; both too large to be copied at once. */
+  const makeLarge = (mode: 'wal' | 'delete', kind: 'free' | 'full'): { path: string; backups: string } => {
+    const { path, backups } = makeDatabase(contexts.folder, mode);
+    const file = new Database(path);
+    file.exec('CREATE TABLE notes (what TEXT); CREATE TABLE ballast (what BLOB)');
+    for (const what of ['one', 'two', 'three', 'four']) file.prepare('INSERT INTO notes VALUES (?)').run(what);
+    file.exec("DELETE FROM notes WHERE what = 'two'; PRAGMA user_version = 7; PRAGMA application_id = 99");
+    const insert = file.prepare('INSERT INTO ballast VALUES (randomblob(1000000))');
+    for (let megabyte = 0; megabyte < 20; megabyte += 1) insert.run();
+    if (kind === 'free') file.exec('DROP TABLE ballast');
+    file.close();
+    return { path, backups };
+  };
+  const contentOf = (path: string): unknown => {
+    const file = new Database(path, { readonly: true });
+    try {
+      return {
+        notes: file.prepare('SELECT rowid, what FROM notes').all(),
+        orders: file.prepare('SELECT * FROM orders').all(),
+        schema: file.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all(),
+        ballast: file.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'ballast'").get(),
+        ...Object.fromEntries(
+          ['user_version', 'application_id', 'journal_mode', 'page_size', 'encoding', 'auto_vacuum'].map((name) => [
+            name,
+            file.pragma(name, { simple: true }),
+          ]),
+        ),
+      };
+    } finally {
+      file.close();
+    }
+  };
+
+  it.each([
+    ['wal', 'free', 1_000_000],
+    ['wal', 'full', 40_000_000],
+    ['delete', 'free', 40_000_000],
+    ['delete', 'full', 40_000_000],
+  ] as const)(
+    'F58: a large database in journal mode %s, its pages %s, is backed up with every row, row id and setting; free pages beside a WAL are left out',
+    async (mode, kind, most) => {
+      const { path, backups } = makeLarge(mode, kind);
+      const outputs = await perform(backup, { path, backups }, contexts.make());
+      expect(outputs).toMatchObject({ checked: true, reason: '' });
+      expect(outputs['bytes']).toBeLessThan(most);
+      expect(readdirSync(backups)).toHaveLength(1);
+      expect(contentOf(textOf(outputs, 'path'))).toEqual(contentOf(path));
+    },
+    30_000,
+  );
+
+  it('F58: a small database is copied page by page, as it stands in the middle of somebody else writing', async () => {
+    const { path, backups } = makeDatabase(contexts.folder, 'wal', 20);
+    running.push(await startHolder(contexts.folder, { path, does: 'write' }));
+    const outputs = await perform(backup, { path, backups }, contexts.make());
+    expect(readFileSync(textOf(outputs, 'path')).subarray(100).equals(readFileSync(path).subarray(100))).toBe(true);
+    expect(countOrders(textOf(outputs, 'path'))).toBe(20);
+  });
 
   it('keeps the newest ones and touches no other file in the folder', async () => {
     const { path, backups } = makeDatabase(contexts.folder, 'wal', 1);
