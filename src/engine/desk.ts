@@ -46,6 +46,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
     runId: string,
     by: string,
     action: string,
+    why: string,
     act: (view: RunView, state: RunState) => Addition | string,
   ): Promise<Answer<{ runId: string; state: string }>> => {
     let refusal: string | null = null;
@@ -54,7 +55,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       actor: by,
       action: `run.${action}`,
       subject: runId,
-      detail: { outcome },
+      detail: { outcome, ...(why === '' ? {} : { why }) },
     });
     const recorded = await record(context, runId, null, (view, state) => {
       const addition = act(view, state);
@@ -92,7 +93,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
   return {
     async approve({ runId, step, by, comment }) {
       const another = await needsAnother(context, runId, by);
-      return onRun(runId, by, 'approve', (view, state) => {
+      return onRun(runId, by, 'approve', comment, (view, state) => {
         const refusal = answerable(view, state, step) ?? changedSince(context.loaded(), view.plan) ?? another;
         if (refusal !== null) return refusal;
         const asked = state.asked?.step ?? null;
@@ -102,7 +103,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       });
     },
     deny: ({ runId, step, by, comment }) =>
-      onRun(runId, by, 'deny', (view, state) => {
+      onRun(runId, by, 'deny', comment, (view, state) => {
         const refusal = answerable(view, state, step);
         if (refusal !== null) return refusal;
         const event: RunEvent = { type: 'denied', step: state.asked?.step ?? null, by, reason: comment };
@@ -118,7 +119,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
         );
       }),
     cancel: ({ runId, by, reason }) =>
-      onRun(runId, by, 'cancel', (view, state) => {
+      onRun(runId, by, 'cancel', reason, (view, state) => {
         if (state.name === 'done') return `the run is done (${state.outcome ?? ''})`;
         if (state.stop !== null) return 'the run is being stopped already';
         const event: RunEvent = { type: 'stop_requested', by, why: `cancelled${reason === '' ? '' : `: ${reason}`}` };

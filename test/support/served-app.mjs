@@ -1,5 +1,6 @@
 // A supervisor and its application. The application serves what its files say: version.txt is what it calls itself,
-// health.txt what its health check answers, schema.txt the version of the database that it knows. HUP starts it anew.
+// health.txt what its health check answers, schema.txt the version of the database that it knows, error_share.txt what share
+// of its answers are errors, as its metrics tell; asked to `/worsen`, it answers ever worse. HUP starts it anew.
 //   node served-app.mjs <folder> <port file> [<database>]
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -19,6 +20,7 @@ const load = () => ({
   version: file('version.txt', 'none'),
   health: Number(file('health.txt', '200')),
   schema: file('schema.txt', ''),
+  errorShare: Number(file('error_share.txt', '0')),
 });
 const schemaOf = () => {
   const opened = new Database(database, { readonly: true });
@@ -36,6 +38,11 @@ process.on('SIGHUP', () => {
   starts += 1;
 });
 const server = createServer((request, response) => {
+  if (request.url === '/worsen') app = { ...app, errorShare: 0.2 };
+  if (request.url === '/metrics') {
+    response.end(`http_error_share ${app.errorShare}\n`);
+    return;
+  }
   const fits = database === undefined || app.schema === '' || schemaOf() === app.schema;
   const status =
     request.url === '/health' && !fits
