@@ -1,5 +1,5 @@
 // What people and applications read of a running amends, from outside: the stream, the log of a run, sums, post-mortems.
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -34,6 +34,7 @@ beforeAll(async () => {
         mode: 'auto',
         cooldown: { after_failure: '0s', after_success: '0s' },
         attempts: [{ max: 1, per: '1h' }],
+        breaker: { failures: 1 },
       },
       components: {
         'shop-db': {
@@ -113,6 +114,29 @@ describe('what is told of a running amends', () => {
     expect(await replayed('replay_last=3')).toHaveLength(3);
     // The test's own files again, for those after it.
     copyFileSync(makeDatabase(folder, 'delete').path, join(orders.backups, 'orders-20260101T000000000Z.db'));
+  });
+
+  it('O8 its health says version, database, worker, the state of each component and the breakers that are open', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    for (const path of ['/-/ready', '/readyz'])
+      expect(await getJson<Row>(`${server.url}${path}`)).toMatchObject({
+        status: 'ready',
+        version,
+        mode: 'auto',
+        database: 'ok',
+        worker: 'running',
+        halted: false,
+        components: [{ name: 'shop-db', state: expect.any(String) }],
+        breakers: [{ component: 'shop-db', strategy: 'restore-backup', failures: 1 }],
+      });
+    expect(await getJson<Row>(`${server.url}/-/healthy`)).toEqual({ status: 'alive', version });
+    const shut = await amends('breaker', 'close', 'shop-db', 'restore-backup', '--by=ann', '--comment=mended');
+    expect([shut.code, shut.err]).toEqual([0, '']);
+    expect(await getJson<Row>(`${server.url}/readyz`)).toMatchObject({ breakers: [] });
+    await amends('halt', '--by=ann', '--reason=to look');
+    expect(await getJson<Row>(`${server.url}/readyz`)).toMatchObject({ halted: true });
+    await amends('resume', '--by=ann', '--reason=looked');
+    expect(await getJson<Row>(`${server.url}/readyz`)).toMatchObject({ halted: false });
   });
 
   it('O11 R21 amends postmortem drafts what happened, by run and by episode', async () => {
