@@ -3,14 +3,15 @@
 // source runbooks give beside it. `-- --tries N`, `-- --only SYSTEM`, `-- --seed N`, `-- --output=json`. With `--prometheus`
 // a Prometheus watches, and what the dashboards say stands below; `--preview FILE` draws them too. `--record FOLDER` keeps the
 // journal and what was decided, to be decided again with `amends backtest`. Exit 1 when fewer than
-// 95% recovered without a human, or one took a minute or more.
+// 95% recovered without a human, or once a human had said yes, or one took a minute or more.
 //
 // A system is a file beside this one: `export const available = () => null | 'why not'` and
 // `export const prepare = async ({ folder, root }) => ({ component, allow, degradedModes, faults, close })`, a fault being
-// `{ name, strategy, alertname, figureMs, source, break(), healthy() }`. `ruleFiles` stand in for the shipped rules;
+// `{ name, strategy, alertname, labels, figureMs, source, break(), healthy() }`. `ruleFiles` stand in for the shipped rules;
+// A fault that `asks` has a strategy that waits for a human, whose yes is said at once; it is counted apart.
 // `probes` are what amends looks at by itself meanwhile, `settled` waits until a fault may begin, and a fault that `shows`
 // by a probe is told of once that probe has seen it, as its alert would.
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -18,15 +19,25 @@ import { register } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { root, setUp } from '../scripts/setup.mjs';
-import { middleParts, partsOf, whereText } from './where.mjs';
+import { keepRecord } from './record.mjs';
+import { overviewText, restText, rowsOf, seconds, tableOf } from './table.mjs';
+import { partsOf, whereText } from './where.mjs';
 
 const ENOUGH = 0.95;
 const LONGEST_MS = 60_000;
 const PATIENCE_MS = 90_000;
 const REST_MS = 10_000;
-const OTHERS = new Set(['main.mjs', 'prometheus.mjs', 'typescript.mjs', 'where.mjs']);
+const OTHERS = new Set([
+  'main.mjs',
+  'prometheus.mjs',
+  'record.mjs',
+  'rules.mjs',
+  'table.mjs',
+  'typescript.mjs',
+  'where.mjs',
+]);
 
 const { values: given } = parseArgs({
   options: {
@@ -130,6 +141,7 @@ const configurationOf = (systems) => ({
     hosts: systems.flatMap(({ system }) => system.allow?.hosts ?? []),
     paths: systems.flatMap(({ system }) => system.allow?.paths ?? []),
     commands: systems.flatMap(({ system }) => system.allow?.commands ?? []),
+    containers: systems.flatMap(({ system }) => system.allow?.containers ?? []),
   },
 });
 
@@ -227,10 +239,25 @@ const seen = (url, { probe, output }, since) =>
     return began * 1_000 > since && figure('amends_probe_output', `output="${output}"`) === 1;
   });
 
+/** What a human who agrees at once does: says yes to the run of the strategy, and to what its steps ask meanwhile. */
+const sayYes = async (url, { strategy }, runs) => {
+  const run = await until(`${strategy} asks`, async () =>
+    (await runs()).find((one) => one.strategy === strategy && one.state === 'awaiting_approval'),
+  );
+  const at = Date.now();
+  const response = await fetch(`${url}/api/v1/runs/${run.id}/approve`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ by: 'drill', comment: 'a drill' }),
+  });
+  if (!response.ok) throw new Error(`a yes was answered ${response.status}: ${await response.text()}`);
+  return { id: run.id, at };
+};
+
 /** One fault, from breaking it to seeing from outside that it is mended. */
 const drill = async (url, { system, fault, number }) => {
   await fault.settled?.();
-  await fault.break();
+  await fault.break({ url });
   if (fault.shows !== undefined) await seen(url, fault.shows, Date.now());
   const brokenAt = Date.now();
   const labels = {
@@ -239,22 +266,26 @@ const drill = async (url, { system, fault, number }) => {
     target: fault.target ?? 'main',
     severity: 'critical',
     drill: String(number),
+    ...fault.labels,
   };
-  const find = async () => {
+  const runs = async () => {
     const { items } = await getJson(
       `${url}/api/v1/runs?since=${encodeURIComponent(new Date(brokenAt).toISOString())}&component=${system}`,
     );
-    return items.find(({ state }) => state === 'done');
+    return items;
   };
   try {
     await post(url, labels, 'firing', brokenAt);
-    const run = await until(`a run of ${system}/${fault.strategy} to its end`, find);
+    const { id, at } = fault.asks === true ? await sayYes(url, fault, runs) : { id: null, at: brokenAt };
+    const run = await until(`a run of ${system}/${fault.strategy} to its end`, async () =>
+      (await runs()).find((one) => one.state === 'done' && (id === null || one.id === id)),
+    );
     const healthy = await fault.healthy();
-    const ms = run.verifiedAt === null ? null : Date.parse(run.verifiedAt) - brokenAt;
+    const ms = run.verifiedAt === null ? null : Date.parse(run.verifiedAt) - at;
     const right = run.outcome === 'resolved' && run.strategy === fault.strategy && healthy;
     const why = right ? '' : await reasonOf(url, run, healthy);
     const { events } = await getJson(`${url}/api/v1/runs/${run.id}`);
-    return { recovered: right, ms, why, parts: partsOf(events, brokenAt) };
+    return { recovered: right, ms, why, parts: partsOf(events, at) };
   } catch (error) {
     return { recovered: false, ms: null, why: error.message };
   } finally {
@@ -266,97 +297,10 @@ const drill = async (url, { system, fault, number }) => {
   }
 };
 
-/** What the drill leaves for who decides it again: the journal as it is exported, and every decision, oldest first. */
-const keepRecord = async (url, into) => {
-  mkdirSync(into, { recursive: true });
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [join(root, 'bin/amends'), 'journal', 'export', `--url=${url}`],
-    { maxBuffer: 1_024 ** 3 },
-  );
-  writeFileSync(join(into, 'journal.ndjson'), stdout);
-  const decisions = [];
-  for (let cursor = ''; cursor !== null;) {
-    const query = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    const { items, next } = await getJson(`${url}/api/v1/decisions?limit=500${query}`);
-    decisions.push(...items);
-    cursor = next;
-  }
-  writeFileSync(join(into, 'decisions.json'), JSON.stringify(decisions.toReversed()));
-};
+const countRecovered = (results) => results.filter((result) => result.recovered).length;
 
 const faultsOf = ({ faults }) =>
   given.strategy === undefined ? faults : faults.filter(({ strategy }) => given.strategy.includes(strategy));
-
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? null;
-
-const rowsOf = (results) => {
-  const groups = new Map();
-  for (const result of results) {
-    const key = `${result.system}/${result.fault.strategy} (${result.fault.name})`;
-    groups.set(key, [...(groups.get(key) ?? []), result]);
-  }
-  return [...groups]
-    .toSorted(([left], [right]) => left.localeCompare(right))
-    .map(([key, tries]) => {
-      const { fault, system } = tries[0];
-      const times = tries
-        .flatMap(({ recovered, ms }) => (recovered && ms !== null ? [ms] : []))
-        .toSorted((a, b) => a - b);
-      return {
-        key,
-        system,
-        strategy: fault.strategy,
-        fault: fault.name,
-        tries: tries.length,
-        recovered: tries.filter(({ recovered }) => recovered).length,
-        p50Ms: percentile(times, 0.5),
-        p95Ms: percentile(times, 0.95),
-        figureMs: fault.figureMs,
-        source: fault.source,
-        note: fault.note ?? '',
-        where: middleParts(tries.flatMap(({ recovered, parts }) => (recovered && parts !== undefined ? [parts] : []))),
-        failures: tries.filter(({ recovered }) => !recovered).map(({ why }) => why),
-      };
-    });
-};
-
-const seconds = (ms) => (ms === null ? '-' : `${(ms / 1_000).toFixed(2)} s`);
-const table = (rows) => {
-  const head = ['strategy (fault)', 'tries', 'recovered', 'p50', 'p95', 'source says', ''];
-  const lines = rows.map((row) => [
-    row.key,
-    String(row.tries),
-    String(row.recovered),
-    seconds(row.p50Ms),
-    seconds(row.p95Ms),
-    seconds(row.figureMs),
-    row.p50Ms === null || row.figureMs === null
-      ? ''
-      : row.p50Ms <= row.figureMs
-        ? 'within'
-        : `over${row.note === '' ? '' : `: ${row.note}`}`,
-  ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...lines].map((line) => line[column].length)));
-  return [head, ...lines]
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column]))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-};
-
-const restText = (rest) =>
-  rest === null
-    ? ''
-    : `amends at rest: ${Math.round(rest.rssBytes / 1_000_000)} MB, ${(rest.cpuShare * 100).toFixed(1)}% of a processor over ${REST_MS / 1_000} s; the source claims 10 MB and 0.1% for its own\n`;
-
-const overviewText = (overview) =>
-  overview === null
-    ? ''
-    : `the overview says: ${overview.recovered.toFixed(1)} recovered, ${overview.failed.toFixed(1)} failed, ${((overview.rate ?? 0) * 100).toFixed(1)}%; on record: ${overview.record.success} and ${overview.record.failure}\n`;
 
 const folder = mkdtempSync(join(tmpdir(), 'amends-drill-'));
 const systems = [];
@@ -406,25 +350,27 @@ try {
     );
   }
   const rows = rowsOf(results);
-  const recovered = results.filter((result) => result.recovered).length;
+  const alone = results.filter(({ fault }) => fault.asks !== true);
+  const recovered = alone.filter((result) => result.recovered).length;
+  const share = recovered / Math.max(1, alone.length);
+  const asked = { tries: results.length - alone.length, recovered: countRecovered(results) - recovered };
   const slow = results.filter(({ ms }) => ms !== null && ms >= LONGEST_MS).length;
   const overview = (await watcher?.overview()) ?? null;
   if (given.preview !== undefined) {
     await watcher.preview(given.preview);
     note(given.preview);
   }
-  if (given.record !== undefined) await keepRecord(amends.url, given.record);
+  if (given.record !== undefined) await keepRecord({ url: amends.url, root, getJson }, given.record);
   const rest = interrupted ? null : await atRest(amends.pid);
-  const share = recovered / Math.max(1, results.length);
   if (given.output === 'json')
     process.stdout.write(
-      `${JSON.stringify({ seed, tries: results.length, recovered, share, slow, rest, overview, rows, skipped }, null, 2)}\n`,
+      `${JSON.stringify({ seed, tries: alone.length, recovered, share, asked, slow, rest, overview, rows, skipped }, null, 2)}\n`,
     );
   else
     process.stdout.write(
-      `${given.where ? `${whereText(rows)}\n\n` : ''}${table(rows)}\n\n${recovered} of ${results.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed); ${slow} took a minute or more; from alert to verified; seed ${seed}\n${overviewText(overview)}${restText(rest)}`,
+      `${given.where ? `${whereText(rows)}\n\n` : ''}${tableOf(rows)}\n\n${recovered} of ${alone.length} recovered without a human (${(share * 100).toFixed(1)}%, 95% are needed), ${asked.recovered} of ${asked.tries} once a human had said yes; ${slow} took a minute or more; from alert, or from that yes, to verified; seed ${seed}\n${overviewText(overview)}${restText(rest, REST_MS)}`,
     );
-  process.exitCode = share >= ENOUGH && slow === 0 && !interrupted ? 0 : 1;
+  process.exitCode = share >= ENOUGH && asked.recovered >= asked.tries * ENOUGH && slow === 0 && !interrupted ? 0 : 1;
 } finally {
   await watcher?.stop();
   await amends?.stop();

@@ -1,24 +1,66 @@
 // A Redis whose stale clients let nobody in, or that stands still for a while. A client counts as stale after 1 s here
-// instead of a minute, so that nobody has to wait for it; what asks a human first is not drilled.
-import { readFileSync, writeFileSync } from 'node:fs';
+// instead of a minute, so that nobody has to wait for it. One that is full of keys that never expire is flushed, and one
+// that hangs in a real container is made anew, each once a human has said yes.
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { binaryOf } from '../test/support/requires.ts';
-import { ask, stale, startRedis } from '../test/support/redis.ts';
+import { startPodman } from '../test/support/podman.ts';
+import { ask, fillEveryType, freePort, stale, startRedis } from '../test/support/redis.ts';
+import { until } from '../test/support/servers.ts';
+import { changedRules } from './rules.mjs';
 
 const SOURCE = 'recovery-and-failover';
 const MAX_CLIENTS = 20;
 const STILL_MS = 2_000;
+const KEYS = 2_000;
+const CONTAINER = 'drill-cache';
 
-export const available = () => (binaryOf('redis-server') === null ? 'there is no redis-server here' : null);
+/** A Redis in a real container, and how it is made to hang. */
+const box = async () => {
+  const engine = await startPodman();
+  const port = await freePort();
+  const command = ['/bin/redis-server', '--port', String(port), '--bind', '127.0.0.1', '--dir', '/data'];
+  engine.run('run', '-d', '--network=host', '--name', CONTAINER, '--volume', '/data', 'localhost/tiny:1', ...command);
+  await until('it answers', async () => (await ask(port, 'PING')) === '+PONG');
+  await ask(port, 'SET kept yes');
+  await ask(port, 'SAVE');
+  return {
+    host: `127.0.0.1:${port}`,
+    connect: { url: `redis://127.0.0.1:${port}`, container: CONTAINER, socket: engine.socket },
+    fault: {
+      name: 'hangs in its container, after reconnect has failed',
+      target: 'boxed',
+      strategy: 'restart_container',
+      alertname: 'RedisDown',
+      figureMs: 30_000,
+      source: SOURCE,
+      asks: true,
+      break() {
+        for (const pid of engine.pids(CONTAINER)) process.kill(pid, 'SIGSTOP');
+      },
+      healthy: async () =>
+        (await ask(port, 'PING').catch(() => '')) === '+PONG' && (await ask(port, 'EXISTS kept')) === ':1',
+    },
+    close: () => engine.stop(),
+  };
+};
+
+export const available = () => (binaryOf('redis-server') === undefined ? 'there is no redis-server here' : null);
 
 export const prepare = async ({ folder, root }) => {
   const server = await startRedis(['--maxclients', String(MAX_CLIENTS)]);
-  const rule = JSON.parse(readFileSync(join(root, 'rules/redis/redis-connection-lost.json'), 'utf8'));
-  rule.event.params.runbook = 'redis/reconnect';
-  rule.event.params.with = { idle_over: '1s' };
-  const ruleFile = join(folder, 'redis-connection-lost.json');
-  writeFileSync(ruleFile, JSON.stringify(rule));
+  const ruleFiles = changedRules({ root, folder }, 'redis', {
+    'redis-connection-lost': (params) =>
+      void (params.runbook = params.runbook.map((rung) =>
+        rung === 'redis/reconnect' ? { runbook: rung, with: { idle_over: '1s' } } : rung,
+      )),
+  });
+  const dumps = join(folder, 'dumps');
+  mkdirSync(dumps);
+  const full = await startRedis();
+  const keys = await full.client();
+  const boxed = binaryOf('podman') === undefined ? null : await box();
 
   let clients = [];
   const letsIn = async () => (await ask(server.port, 'PING').catch(() => '')) === '+PONG';
@@ -64,15 +106,39 @@ export const prepare = async ({ folder, root }) => {
     settled,
     ...fault,
   }));
+  const flushed = {
+    name: 'keys that never expire',
+    target: 'full',
+    strategy: 'flush_corrupted',
+    alertname: 'RedisMemoryPressure',
+    figureMs: 10_000,
+    source: SOURCE,
+    asks: true,
+    async break() {
+      await fillEveryType(keys, KEYS);
+      await keys.set('session', 'stays', 'EX', 1_000);
+    },
+    healthy: async () => (await keys.keys('*')).join() === 'session',
+  };
   return {
-    ruleFiles: [ruleFile],
+    ruleFiles,
     // Its probe keeps a connection for when nobody else is let in.
     probes: [{ name: 'redis_up', uses: 'redis.ping', target: 'main', every: '1s', timeout: '1s' }],
     component: {
-      inventory: { static: [{ target: 'main', connect: { url: server.url } }] },
-      allow: { actions: ['redis.*', 'degrade.*', 'inbox.*'] },
+      inventory: {
+        static: [
+          { target: 'main', connect: { url: server.url } },
+          { target: 'full', connect: { url: full.url, flush_pattern: '*', dumps } },
+          ...(boxed === null ? [] : [{ target: 'boxed', connect: boxed.connect }]),
+        ],
+      },
+      allow: { actions: ['redis.*', 'container.*', 'degrade.*', 'inbox.*', 'triage.*'] },
     },
-    allow: { hosts: [server.host], paths: [folder] },
+    allow: {
+      hosts: [server.host, full.host, ...(boxed === null ? [] : [boxed.host])],
+      paths: [folder],
+      containers: [CONTAINER],
+    },
     degradedModes: {
       redis_unavailable: {
         available: ['basic conversation', 'in-memory cache', 'single session'],
@@ -80,10 +146,10 @@ export const prepare = async ({ folder, root }) => {
         impact: 'memory limited, sessions are lost',
       },
     },
-    faults,
+    faults: [...faults, flushed, ...(boxed === null ? [] : [boxed.fault])],
     async close() {
       letGo();
-      await server.stop();
+      await Promise.all([server.stop(), full.stop(), boxed?.close()]);
     },
   };
 };
