@@ -256,9 +256,13 @@ const sayYes = async (url, { strategy }, runs) => {
 
 /** One fault, from breaking it to seeing from outside that it is mended. */
 const drill = async (url, { system, fault, number }) => {
-  await fault.settled?.();
-  await fault.break({ url });
-  if (fault.shows !== undefined) await seen(url, fault.shows, Date.now());
+  try {
+    await fault.settled?.();
+    await fault.break({ url });
+    if (fault.shows !== undefined) await seen(url, fault.shows, Date.now());
+  } catch (error) {
+    return { recovered: false, ms: null, why: `it could not be broken: ${error.message}` };
+  }
   const brokenAt = Date.now();
   const labels = {
     alertname: fault.alertname,

@@ -1,5 +1,5 @@
-// The outer bound for files: what `allow.paths` of the configuration does not name is not touched, and a link does not
-// lead out of it.
+// The outer bound for files and commands: what `allow.paths` and `allow.commands` of the configuration do not name is not
+// touched, and a link does not lead out of it.
 import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ActionError } from '../base/failure.ts';
@@ -54,4 +54,13 @@ export const allowedPath = async (path: string, allow: Allow, what: string): Pro
     if (error instanceof ActionError || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   return real;
+};
+
+/** Throws `permanent` for an executable that `allow.commands` does not name. */
+export const allowedCommand = (file: string, allow: Allow): string => {
+  if (allow.commands.includes(file)) return file;
+  throw new ActionError(
+    'permanent',
+    `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`,
+  );
 };

@@ -8,6 +8,7 @@ import { childOf, traceIdOf } from '../base/trace.ts';
 import type { Action, ActionContext, Request } from '../port/action.ts';
 import type { EngineContext } from './context.ts';
 import { recall } from './recall.ts';
+import { whereabouts } from './whereabouts.ts';
 
 export type Performance =
   | {
@@ -41,6 +42,8 @@ export type Call = {
   /** Ends it from outside: a hard halt, a lost lease, the end of the process. */
   readonly signal: AbortSignal;
 };
+
+const at = (places: string): string => (places === '' ? '' : `, at ${places}`);
 
 const LARGEST_OUTPUTS = 65_536;
 /** An action has this long after its time limit to say what became of it. */
@@ -93,7 +96,9 @@ const attempt = async (
   if (call.signal.aborted) onAbort();
   call.signal.addEventListener('abort', onAbort, { once: true });
   const timer = clock.after(call.timeoutMs, () =>
-    limit.abort(new ActionError('retryable', `${call.uses} did not end within ${call.timeoutMs} ms`)),
+    limit.abort(
+      new ActionError('retryable', `${call.uses} did not end within ${call.timeoutMs} ms${at(whereabouts(input))}`),
+    ),
   );
 
   let began = false;

@@ -1,7 +1,7 @@
 // How the API server of the double answers: routes, verbs, RBAC, lists in pages, patches by RFC 6902 and 7386, conflicts.
 import { randomUUID } from 'node:crypto';
 import { bump, keyOf, newMeta } from './kubernetes-controllers.ts';
-import type { Deployment, Meta, World } from './kubernetes-controllers.ts';
+import type { Meta, World } from './kubernetes-controllers.ts';
 import type { AskedOfCluster } from './kubernetes.ts';
 
 /** What of the double decides an answer. */
@@ -79,6 +79,7 @@ const jsonPatch = (target: unknown, patch: ReadonlyArray<{ op: string; path: str
 type Stored = { metadata: Meta; spec?: unknown; status?: unknown };
 const KINDS: Readonly<Record<string, readonly [keyof World, string, string]>> = {
   deployments: ['deployments', 'apps/v1', 'Deployment'],
+  statefulsets: ['statefulSets', 'apps/v1', 'StatefulSet'],
   replicasets: ['replicaSets', 'apps/v1', 'ReplicaSet'],
   pods: ['pods', 'v1', 'Pod'],
   nodes: ['nodes', 'v1', 'Node'],
@@ -163,7 +164,6 @@ export const answerApi = (double: Served, asked: AskedOfCluster): { status: numb
   }
   const object = objects.get(keyOf({ namespace, name }));
   if (object === undefined) throw new Refused(404, 'NotFound', `${resource}.${group} "${name}" not found`);
-  if (sub === 'scale') return answerScale(world, object as Deployment, method, body);
   if (verb === 'get') return { status: 200, json: shown(object) };
   if (verb === 'delete') {
     const { preconditions } = (body ?? {}) as { preconditions?: { uid?: string } };
@@ -206,33 +206,4 @@ const patched = (world: World, object: Stored, resource: string, type: string, b
   Object.assign(object, changed);
   bump(world, object);
   return object;
-};
-
-const answerScale = (
-  world: World,
-  deployment: Deployment,
-  method: string,
-  body: unknown,
-): { status: number; json: unknown } => {
-  const { name, namespace = '', uid } = deployment.metadata;
-  if (method === 'PUT') {
-    const wanted = body as { metadata: { resourceVersion?: string }; spec: { replicas?: number } };
-    if (wanted.metadata.resourceVersion !== deployment.metadata.resourceVersion)
-      throw conflict('deployments.apps', name);
-    deployment.spec.replicas = wanted.spec.replicas ?? 0;
-    deployment.metadata.generation = (deployment.metadata.generation ?? 0) + 1;
-    bump(world, deployment);
-  }
-  const { resourceVersion, creationTimestamp } = deployment.metadata;
-  const { replicas } = deployment.spec;
-  return {
-    status: 200,
-    json: {
-      kind: 'Scale',
-      apiVersion: 'autoscaling/v1',
-      metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-      spec: replicas === 0 ? {} : { replicas },
-      status: { replicas: deployment.status.replicas ?? 0 },
-    },
-  };
 };

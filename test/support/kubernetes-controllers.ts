@@ -44,6 +44,17 @@ export type Deployment = {
     conditions?: Condition[];
   };
 };
+/** Its pods are not kept: what is asked of one here is its scale alone. */
+export type StatefulSet = {
+  metadata: Meta;
+  spec: {
+    replicas?: number;
+    serviceName: string;
+    selector: { matchLabels: Record<string, string> };
+    template: Template;
+  };
+  status: Record<string, unknown>;
+};
 export type ReplicaSet = {
   metadata: Meta;
   spec: { replicas: number; selector: { matchLabels: Record<string, string> }; template: Template };
@@ -83,6 +94,7 @@ export type Behaviour = 'crashes' | 'crashes-later' | 'never-ready' | 'not-there
 export type World = {
   deployments: Map<string, Deployment>;
   replicaSets: Map<string, ReplicaSet>;
+  statefulSets: Map<string, StatefulSet>;
   pods: Map<string, Pod>;
   nodes: Map<string, Node>;
   jobs: Map<string, Job>;
@@ -98,6 +110,7 @@ export type World = {
 export const createWorld = (): World => ({
   deployments: new Map(),
   replicaSets: new Map(),
+  statefulSets: new Map(),
   pods: new Map(),
   nodes: new Map(),
   jobs: new Map(),

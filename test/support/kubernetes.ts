@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { Refused, answerApi, statusBody } from './kubernetes-api.ts';
 import { bump, createWorld, isReady, keyOf, newMeta, reconcile } from './kubernetes-controllers.ts';
-import type { CronJob, Deployment, Pod, World } from './kubernetes-controllers.ts';
+import type { CronJob, Deployment, Pod, StatefulSet, World } from './kubernetes-controllers.ts';
 
 export type AskedOfCluster = {
   readonly method: string;
@@ -53,6 +53,7 @@ export type KubernetesDouble = {
   /** `patch deployments`, as RBAC has it: refused by the reviews and by the calls. */
   readonly denied: Set<string>;
   deploy(name: string, image: string, replicas?: number): Deployment;
+  statefulSet(name: string, image: string, replicas: number): StatefulSet;
   cronJob(name: string, image: string): CronJob;
   barePod(name: string, labels: Record<string, string>): Pod;
   node(name: string, ready?: boolean): void;
@@ -168,6 +169,24 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
       bump(world, there);
       reconcile(world);
       return there;
+    },
+    statefulSet(name, image, replicas) {
+      const labels = { app: name };
+      const made: StatefulSet = {
+        metadata: newMeta(world, name, { namespace: NAMESPACE, labels, generation: 1 }),
+        spec: {
+          replicas,
+          serviceName: name,
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels },
+            spec: { containers: [{ name: 'db', image }], fromTheFuture: { kept: true } },
+          },
+        },
+        status: {},
+      };
+      world.statefulSets.set(keyOf(made.metadata), made);
+      return made;
     },
     cronJob(name, image) {
       const made: CronJob = {

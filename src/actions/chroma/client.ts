@@ -144,7 +144,7 @@ export const connectChroma = async (input: ChromaInput, context: ActionContext):
     reads: boolean,
     missing: boolean,
   ): Promise<Json | typeof NOT_FOUND> => {
-    const what = `${method} /api/v2${path}`;
+    const what = `${method} ${base}/api/v2${path}`;
     const sent = sendRequest(
       {
         method,

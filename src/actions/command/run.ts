@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { CommandResult } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
+import { allowedCommand } from '../allowed.ts';
 import { absolutePath, duration } from '../inputs.ts';
 
 const LONGEST_OUTPUT = 16 * 1024;
@@ -96,12 +97,7 @@ export default defineAction({
   async run(input, context) {
     const { allow, clock, deadline, marker, signal, spawner } = context;
     const [file, ...args] = input.argv;
-    if (!allow.commands.includes(file)) {
-      throw new ActionError(
-        'permanent',
-        `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`,
-      );
-    }
+    allowedCommand(file, allow);
     const left = Math.max(1, deadline - clock.monotonic());
     const graceMs = Math.min(input.grace, left / 4);
     signal.throwIfAborted();

@@ -71,7 +71,7 @@ type ApiError = Error & { readonly statusCode?: number; readonly reason?: string
 /** What a refusal of the engine means; `changes`: it may have done it all the same. */
 const explained = (error: unknown, what: string, socket: string, changes: boolean): ActionError => {
   const { statusCode, code, message } = error as ApiError;
-  const text = `${what} failed: ${message.replace(/^\(HTTP code \d+\) /, '').slice(0, 300)}`;
+  const text = `${what} failed at ${socket}: ${message.replace(/^\(HTTP code \d+\) /, '').slice(0, 300)}`;
   if (statusCode === undefined) {
     const unreached = code === 'ENOENT' || code === 'ECONNREFUSED';
     if (code === 'EACCES')

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
-import { allowedPath } from '../allowed.ts';
+import { allowedCommand, allowedPath } from '../allowed.ts';
 import { absolutePath } from '../inputs.ts';
 
 /** The tree of processes has to be gone before the step's own time is up. */
@@ -56,11 +56,7 @@ export const openRepository = async (
   context: ActionContext,
 ): Promise<Repository> => {
   const { allow, clock, deadline, marker, signal, spawner } = context;
-  if (!allow.commands.includes(input.git))
-    throw new ActionError(
-      'permanent',
-      `the command ${input.git} is not allowed; mend: add "${input.git}" to allow.commands in the configuration`,
-    );
+  allowedCommand(input.git, allow);
   const path = await allowedPath(input.repository, allow, 'the repository');
   const ask = async (args: readonly string[], expected: readonly number[] = [0]): Promise<Said> => {
     signal.throwIfAborted();

@@ -80,7 +80,7 @@ const outputsOf = (reply: HttpReply): JsonObject => {
 
 const judge = (reply: HttpReply, request: HttpRequest, expected: readonly number[] | undefined): ActionError | null => {
   const { status } = reply;
-  const what = `${request.method} was answered ${status}`;
+  const what = `${request.method} ${request.url.split('?', 1)[0]?.slice(0, 300) ?? ''} was answered ${status}`;
   const outputs = outputsOf(reply);
   // Even when it is expected: a runbook must not come to depend on where a redirect leads.
   if (status >= 300 && status < 400)

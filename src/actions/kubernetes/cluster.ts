@@ -10,7 +10,7 @@ import { findEndpoint } from './connect.ts';
 import type { Connect } from './connect.ts';
 import { checkPermissions } from './permissions.ts';
 import type { Need } from './permissions.ts';
-import type { CronJob, Deployment, Job, Node, Pod, Scale } from './shapes.ts';
+import type { CronJob, Deployment, Job, Node, Pod, StatefulSet } from './shapes.ts';
 import {
   cronJobShape,
   deploymentShape,
@@ -20,8 +20,8 @@ import {
   nodeShape,
   podShape,
   reviewShape,
-  scaleShape,
   shaped,
+  statefulSetShape,
 } from './shapes.ts';
 import type { Answer, Call } from './transport.ts';
 import { createTransport } from './transport.ts';
@@ -45,8 +45,8 @@ export type Cluster = {
   pod(namespace: string, name: string): Promise<Pod | null>;
   /** A merge patch, or a JSON patch as a list. It holds the resource version, so that only what was looked at is changed. */
   patchDeployment(namespace: string, name: string, patch: Json): Promise<Changed>;
-  scale(namespace: string, name: string): Promise<Scale>;
-  replaceScale(namespace: string, name: string, scale: Scale): Promise<Changed>;
+  statefulSet(namespace: string, name: string): Promise<StatefulSet>;
+  patchStatefulSet(namespace: string, name: string, patch: JsonObject): Promise<Changed>;
   /** False: it is gone already, or another one has its name. */
   deletePod(namespace: string, pod: Pod, graceSeconds: number | null): Promise<Changed>;
   node(name: string): Promise<Node>;
@@ -75,9 +75,9 @@ export const need = {
     namespace,
     name,
   }),
-  scale: (verb: 'get' | 'update', namespace: string, name: string): Need => ({
+  statefulSet: (verb: 'get' | 'patch', namespace: string, name: string): Need => ({
     group: 'apps',
-    resource: 'deployments/scale',
+    resource: 'statefulsets',
     verb,
     namespace,
     name,
@@ -256,23 +256,26 @@ const workloads = (client: Client, { apps }: Apis, ask: Ask) => ({
     );
     return status !== CONFLICT;
   },
-  async scale(namespace: string, name: string): Promise<Scale> {
-    const what = `looking at the scale of the deployment ${name} in ${namespace}`;
-    const { json } = await ask({ what, need: need.scale('get', namespace, name), changes: false }, (options) =>
-      apps.readNamespacedDeploymentScale({ namespace, name }, options),
+  async statefulSet(namespace: string, name: string): Promise<StatefulSet> {
+    const what = `looking at the stateful set ${name} in ${namespace}`;
+    const { json } = await ask({ what, need: need.statefulSet('get', namespace, name), changes: false }, (options) =>
+      apps.readNamespacedStatefulSet({ namespace, name }, options),
     );
-    return shaped(scaleShape, json, what);
+    return shaped(statefulSetShape, json, what);
   },
-  async replaceScale(namespace: string, name: string, scale: Scale): Promise<Changed> {
+  async patchStatefulSet(namespace: string, name: string, patch: JsonObject): Promise<Changed> {
     const { status } = await ask(
       {
-        what: `scaling the deployment ${name} in ${namespace}`,
-        need: need.scale('update', namespace, name),
+        what: `changing the stateful set ${name} in ${namespace}`,
+        need: need.statefulSet('patch', namespace, name),
         changes: true,
         taken: [CONFLICT],
-        body: scale as Json,
       },
-      (options) => apps.replaceNamespacedDeploymentScale({ namespace, name, body: {}, fieldManager: MANAGER }, options),
+      (options) =>
+        apps.patchNamespacedStatefulSet(
+          { namespace, name, body: patch, fieldManager: MANAGER },
+          client.setHeaderOptions('Content-Type', client.PatchStrategy.MergePatch, options),
+        ),
     );
     return status !== CONFLICT;
   },

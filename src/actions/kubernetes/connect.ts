@@ -16,6 +16,7 @@ export const namespace = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'the name of a namespace, in small letters' });
 export const deployment = named('a deployment');
+export const statefulSet = named('a stateful set');
 export const cronJob = named('a cron job');
 export const node = named('a node');
 export const podName = named('a pod');

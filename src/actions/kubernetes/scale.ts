@@ -1,50 +1,105 @@
-// How many pods a deployment has. To none of them only if the step says so: that is an outage by choice.
+// How many pods a deployment or a stateful set has. To none of them only if the step says so: that is an outage by choice.
+// The number before is noted on the object by the very request that changes it, so that a try after a crash, or after an
+// answer that never came, still knows what an undo goes back to.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
+import type { JsonObject } from '../../base/json.ts';
 import { defineAction } from '../../port/action.ts';
+import type { Changed, Cluster } from './cluster.ts';
 import { need, untilUnchanged, withCluster } from './cluster.ts';
-import { declared, deployment, namespace } from './connect.ts';
+import { declared, deployment, namespace, statefulSet } from './connect.ts';
+import type { StatefulSet } from './shapes.ts';
+
+/** Which step has scaled it, and from how many. */
+const SCALED_BY = 'amends/scaled-by';
+const SCALED_FROM = 'amends/scaled-from';
+
+/** What a workload is asked for here: its replicas and its annotations, which both kinds have alike. */
+type Workload = {
+  readonly what: string;
+  readonly needs: Parameters<typeof withCluster>[2];
+  look(cluster: Cluster): Promise<Pick<StatefulSet, 'metadata' | 'spec'>>;
+  patch(cluster: Cluster, patch: JsonObject): Promise<Changed>;
+};
+
+type Named = {
+  readonly namespace: string;
+  readonly deployment?: string | undefined;
+  readonly statefulset?: string | undefined;
+};
+const workloadOf = ({ namespace: space, deployment: web, statefulset = '' }: Named): Workload =>
+  web === undefined
+    ? {
+        what: `the stateful set ${statefulset}`,
+        needs: [need.statefulSet('get', space, statefulset), need.statefulSet('patch', space, statefulset)],
+        look: (cluster) => cluster.statefulSet(space, statefulset),
+        patch: (cluster, patch) => cluster.patchStatefulSet(space, statefulset, patch),
+      }
+    : {
+        what: `the deployment ${web}`,
+        needs: [need.deployment('get', space, web), need.deployment('patch', space, web)],
+        look: (cluster) => cluster.deployment(space, web),
+        patch: (cluster, patch) => cluster.patchDeployment(space, web, patch),
+      };
+
+/** How many it had before this very step changed it; else how many it has. */
+const countBefore = (
+  { metadata: { annotations }, spec }: Pick<StatefulSet, 'metadata' | 'spec'>,
+  marker: string,
+): number => {
+  const noted = annotations[SCALED_BY] === marker ? Number(annotations[SCALED_FROM] ?? 'NaN') : Number.NaN;
+  return Number.isSafeInteger(noted) && noted >= 0 ? noted : spec.replicas;
+};
 
 export default defineAction({
-  summary: 'Sets the number of replicas of a declared deployment, within a bound; to 0 only if the step allows that.',
+  summary:
+    'Sets the number of replicas of a declared deployment or stateful set, within a bound; to 0 only if the step allows that.',
   effect: 'change',
   input: z.strictObject({
-    connect: declared({ namespace, deployment }),
+    connect: declared({ namespace, deployment: deployment.optional(), statefulset: statefulSet.optional() }).refine(
+      (connect) => (connect['deployment'] === undefined) !== (connect['statefulset'] === undefined),
+      { message: 'either deployment or statefulset says what is scaled' },
+    ),
     replicas: z.int().min(0).max(1_000),
     max_replicas: z.int().min(1).max(1_000).default(20),
     allow_zero: z.boolean().default(false),
   }),
   outputs: {
     replicas: 'how many it wants now',
-    was: 'how many it wanted before this try',
+    was: 'how many it wanted before this step, over all of its tries',
     changed: 'this try has changed it',
   },
   undo: 'kubernetes.scale with `replicas: ${{ undo.replicas }}` and `allow_zero: ${{ undo.allow_zero }}`',
   defaultTimeout: 30_000,
   async run({ connect, replicas, max_replicas: max, allow_zero: allowZero }, context) {
-    const { namespace: space, deployment: name } = connect;
+    const { what, needs, look, patch } = workloadOf(connect);
     if (replicas === 0 && !allowZero)
       throw new ActionError(
         'permanent',
-        `nothing was done: 0 replicas would end the deployment ${name}; mend: allow_zero: true if that is meant`,
+        `nothing was done: 0 replicas would end ${what}; mend: allow_zero: true if that is meant`,
       );
     if (replicas > max)
       throw new ActionError(
         'permanent',
-        `nothing was done: ${replicas} replicas of the deployment ${name}, and max_replicas is ${max}`,
+        `nothing was done: ${replicas} replicas of ${what}, and max_replicas is ${max}`,
       );
-    const needs = [need.scale('get', space, name), need.scale('update', space, name)];
     return withCluster(connect, context, needs, (cluster) =>
-      untilUnchanged(`the scale of ${name}`, async () => {
-        const scale = await cluster.scale(space, name);
-        const was = scale.spec.replicas;
+      untilUnchanged(`the scale of ${what}`, async () => {
+        const found = await look(cluster);
+        const was = countBefore(found, context.marker);
         const result = (changed: boolean) => ({
           outputs: { replicas, was, changed },
           undo: { replicas: was, allow_zero: was === 0 },
         });
-        if (was === replicas) return result(false);
-        const wanted = { ...scale, spec: { ...scale.spec, replicas } };
-        return (await cluster.replaceScale(space, name, wanted)) ? result(true) : null;
+        if (found.spec.replicas === replicas) return result(false);
+        const changed = await patch(cluster, {
+          metadata: {
+            resourceVersion: found.metadata.resourceVersion,
+            annotations: { [SCALED_BY]: context.marker, [SCALED_FROM]: String(was) },
+          },
+          spec: { replicas },
+        });
+        return changed ? result(true) : null;
       }),
     );
   },

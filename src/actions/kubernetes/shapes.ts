@@ -102,9 +102,9 @@ export const cronJobShape = z.looseObject({
   }),
   status: z.looseObject({ active: z.array(z.looseObject({ name: text.optional() })).default([]) }).prefault({}),
 });
-export const scaleShape = z.looseObject({
-  metadata: z.looseObject({ name: text, resourceVersion: text }),
-  spec: z.looseObject({ replicas: count.default(0) }).prefault({}),
+export const statefulSetShape = z.looseObject({
+  metadata,
+  spec: z.looseObject({ replicas: count.default(1) }),
 });
 export const reviewShape = z.looseObject({ status: z.looseObject({ allowed: z.boolean() }) });
 export const namespaceShape = z.looseObject({ metadata });
@@ -120,7 +120,7 @@ export type Pod = z.output<typeof podShape>;
 export type Node = z.output<typeof nodeShape>;
 export type Job = z.output<typeof jobShape>;
 export type CronJob = z.output<typeof cronJobShape>;
-export type Scale = z.output<typeof scaleShape>;
+export type StatefulSet = z.output<typeof statefulSetShape>;
 
 /** Throws `permanent` for what is not the object it should be. */
 export const shaped = <T>(shape: z.ZodType<T>, json: unknown, what: string): T => {

@@ -113,6 +113,7 @@ export const createTransport = (client: Client, endpoint: Endpoint, context: Act
         {
           allow: context.allow,
           signal: AbortSignal.any([signal, limit.signal]),
+          traceparent: context.traceparent,
           monotonic: () => clock.monotonic(),
           began: () => (call.changes ? context.began() : undefined),
         },

@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
-import { allowedPath } from '../allowed.ts';
+import { allowedCommand, allowedPath } from '../allowed.ts';
 import { absolutePath } from '../inputs.ts';
 import { endpointOf, nameOf, postgresInput } from './client.ts';
-import { allowedCommand, checkDump, dumpName, listDumps, runTool } from './tools.ts';
+import { checkDump, dumpName, listDumps, runTool } from './tools.ts';
 
 const sync = async (path: string): Promise<void> => {
   const handle = await open(path, 'r');
@@ -39,8 +39,8 @@ export default defineAction({
   async run(input, context) {
     const { allow, clock, signal } = context;
     const backups = await allowedPath(input.backups, allow, 'the folder of backups');
-    allowedCommand(input.pg_dump, context);
-    allowedCommand(input.pg_restore, context);
+    allowedCommand(input.pg_dump, context.allow);
+    allowedCommand(input.pg_restore, context.allow);
     const endpoint = await endpointOf(input, context);
     signal.throwIfAborted();
     context.began();

@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
-import { allowedPath } from '../allowed.ts';
+import { allowedCommand, allowedPath } from '../allowed.ts';
 import { absolutePath, duration } from '../inputs.ts';
 import { databaseOf, postgresInput } from './client.ts';
-import { allowedCommand, checkDump, listDumps } from './tools.ts';
+import { checkDump, listDumps } from './tools.ts';
 
 export default defineAction({
   summary:
@@ -28,7 +28,7 @@ export default defineAction({
   defaultTimeout: 1_800_000,
   async run(input, context) {
     const backups = await allowedPath(input.backups, context.allow, 'the folder of backups');
-    allowedCommand(input.pg_restore, context);
+    allowedCommand(input.pg_restore, context.allow);
     const database = databaseOf(input.url);
     const dumps = await listDumps(backups, database);
     const [newest] = dumps;

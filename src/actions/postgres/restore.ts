@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
-import { allowedPath } from '../allowed.ts';
+import { allowedCommand, allowedPath } from '../allowed.ts';
 import { absolutePath, duration } from '../inputs.ts';
 import { stamp } from '../sqlite/backups.ts';
 import type { Endpoint, Session } from './client.ts';
 import { endpointOf, identifier, nameOf, postgresInput, quoted, withSession } from './client.ts';
-import { allowedCommand, checkDump, listDumps, runTool } from './tools.ts';
+import { checkDump, listDumps, runTool } from './tools.ts';
 
 /** On a database that is being restored: a rest of a killed run can be told from somebody's own. */
 const MARK = 'amends: being restored';
@@ -172,7 +172,7 @@ export default defineAction({
   async run(input, context) {
     const { allow, clock, signal } = context;
     const backups = await allowedPath(input.backups, allow, 'the folder of backups');
-    allowedCommand(input.pg_restore, context);
+    allowedCommand(input.pg_restore, context.allow);
     const backup = input.backup === undefined ? null : await allowedPath(input.backup, allow, 'the backup');
     const safety =
       input.safety === undefined ? null : await allowedPath(input.safety, allow, 'the backup of the present state');

@@ -4,8 +4,10 @@ import { lstat, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext, CommandResult } from '../../port/action.ts';
+import { allowedCommand } from '../allowed.ts';
 import { stamp } from '../sqlite/backups.ts';
 import type { Endpoint } from './client.ts';
+import { nameOf } from './client.ts';
 
 const ENVIRONMENT = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -20,14 +22,6 @@ const ROOM_MS = 250;
 const FOR_GOOD =
   /version mismatch|authentication failed|does not exist|permission denied|must be (?:owner|superuser)|already exists|not appear to be a valid archive|could not (?:read|uncompress)|end of file|corrupt|invalid/i;
 
-export const allowedCommand = (file: string, { allow }: ActionContext): void => {
-  if (!allow.commands.includes(file))
-    throw new ActionError(
-      'permanent',
-      `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`,
-    );
-};
-
 const lastLines = (result: CommandResult): string =>
   result.stderr.text.trim().split('\n').slice(-3).join(' ').slice(0, 500);
 
@@ -39,7 +33,7 @@ export const runTool = async (
   context: ActionContext,
 ): Promise<CommandResult> => {
   const { clock, deadline, marker, signal, spawner } = context;
-  allowedCommand(file, context);
+  allowedCommand(file, context.allow);
   const left = Math.max(1, deadline - clock.monotonic());
   const graceMs = Math.min(GRACE_MS, left / 4);
   const connection: Record<string, string> =
@@ -69,7 +63,10 @@ export const runTool = async (
   );
   if (!result.started) throw new ActionError('permanent', `${file} was not started: ${result.error ?? 'unknown'}`);
   if (result.timedOut || signal.aborted || result.exitCode === null)
-    throw new ActionError('indeterminate', `${basename(file)} was ended before it was done`);
+    throw new ActionError(
+      'indeterminate',
+      `${basename(file)} was ended before it was done${endpoint === null ? '' : `, with ${nameOf(endpoint)}`}`,
+    );
   if (result.exitCode === 0) return result;
   const said = lastLines(result);
   throw new ActionError(

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { CommandResult } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
-import { allowedPath } from '../allowed.ts';
+import { allowedCommand, allowedPath } from '../allowed.ts';
 import { absolutePath, duration } from '../inputs.ts';
 import { offThread } from '../off-thread.ts';
 import type * as mending from './mending.ts';
@@ -52,11 +52,7 @@ export default defineAction({
   async run(input, context) {
     const { allow, clock, deadline, marker, signal, spawner } = context;
     const [file, ...args] = input.argv;
-    if (!allow.commands.includes(file))
-      throw new ActionError(
-        'permanent',
-        `the command ${file} is not allowed; mend: add "${file}" to allow.commands in the configuration`,
-      );
+    allowedCommand(file, allow);
     const path = await allowedPath(input.path, allow, 'the database');
     const backup = await allowedPath(input.backup, allow, 'the backup');
     const options = { key: path, clock, signal };

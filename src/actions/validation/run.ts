@@ -5,6 +5,7 @@ import { ActionError } from '../../base/failure.ts';
 import type { Json } from '../../base/json.ts';
 import type { ActionContext } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
+import { allowedCommand } from '../allowed.ts';
 import runCommand from '../command/run.ts';
 import { address, at, callService, credentialInput, jsonPointer } from '../http/service.ts';
 import { absolutePath, duration } from '../inputs.ts';
@@ -96,6 +97,8 @@ export default defineAction({
   defaultTimeout: 600_000,
   async run(input, context) {
     context.signal.throwIfAborted();
+    // Before anything of the list is done: it is the list that is wrong, and no answer of anybody.
+    for (const { argv } of input.commands) allowedCommand(argv[0] ?? '', context.allow);
     // Endpoints ask only; a command may do anything.
     if (input.commands.length > 0) context.began();
     const results: Result[] = [];

@@ -34,19 +34,19 @@ import type { ClusterReply } from '../../support/kubernetes.ts';
 useCluster();
 
 describe('whether amends may', () => {
-  it('is asked for everything before anything is changed, by verb, resource, subresource, namespace and name', async () => {
+  it('is asked for everything before anything is changed, by verb, resource, namespace and name', async () => {
     await ask(scale, given({ replicas: 3 }));
     const reviews = cluster.asked.filter(({ path }) => path.includes('selfsubjectaccessreviews'));
     const attributes = reviews.map(
       ({ body }) => (body as { spec: { resourceAttributes: object } }).spec.resourceAttributes,
     );
-    const common = { group: 'apps', resource: 'deployments', subresource: 'scale', namespace: 'shop', name: web };
+    const common = { group: 'apps', resource: 'deployments', namespace: 'shop', name: web };
     expect(attributes).toEqual([
       { ...common, verb: 'get' },
-      { ...common, verb: 'update' },
+      { ...common, verb: 'patch' },
     ]);
     const order = cluster.asked.map(({ method, path }) => (path.includes('accessreviews') ? 'review' : method));
-    expect(order).toEqual(['review', 'review', 'GET', 'PUT']);
+    expect(order).toEqual(['review', 'review', 'GET', 'PATCH']);
   });
 
   it.each([
@@ -62,7 +62,7 @@ describe('whether amends may', () => {
       'list replicasets',
       '{ apiGroups: ["apps"], resources: ["replicasets"], verbs: ["list"] }',
     ],
-    [scale, { replicas: 3 }, 'update deployments/scale', 'resources: ["deployments/scale"], resourceNames: ["web-'],
+    [scale, { replicas: 3 }, 'patch deployments', 'resources: ["deployments"], resourceNames: ["web-'],
     [
       deletePod,
       { pod: 'p', uid: '01234567-89ab' },

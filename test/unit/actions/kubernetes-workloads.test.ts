@@ -20,6 +20,8 @@ import {
   ask,
   fails,
   changes,
+  connect,
+  onChange,
   deployment,
   firstPod,
   hang,
@@ -244,6 +246,53 @@ describe('kubernetes.scale', () => {
     await eventually(() => cluster.podsOf(web).length === 4);
     expect(await ask(scale, given({ replicas: 4 }))).toEqual({ replicas: 4, was: 4, changed: false });
     expect(await ask(scale, given({ ...done.undo }))).toMatchObject({ was: 4, changed: true });
+  });
+
+  it('F51: after an answer that never came, or a crash, the same step still knows the number before, and says it to its undo', async () => {
+    const on = context();
+    cluster.override = onChange('done-and-reset');
+    expect(await fails(scale, given({ replicas: 5 }), on)).toMatchObject({ kind: 'indeterminate' });
+    cluster.override = null;
+    expect(deployment().spec.replicas).toBe(5);
+    const again = await scale.run(scale.input.parse(given({ replicas: 5 })), on);
+    expect(again).toEqual({
+      outputs: { replicas: 5, was: 2, changed: false },
+      undo: { replicas: 2, allow_zero: false },
+    });
+    // Somebody else in between: what this step goes back to is still what it found.
+    deployment().spec.replicas = 9;
+    expect(await ask(scale, given({ replicas: 5 }), on)).toMatchObject({ was: 2, changed: true });
+    // Another step has found what this one has left.
+    expect(await ask(scale, given({ replicas: 3 }))).toMatchObject({ was: 5, changed: true });
+  });
+
+  it('scales a stateful set where the target names one, by permissions of its own', async () => {
+    const name = `db-${made}`;
+    cluster.statefulSet(name, 'db:1', 3);
+    const { deployment: _web, ...rest } = connect({ statefulset: name });
+    const db = { connect: rest, replicas: 1 };
+    cluster.denied.add('patch statefulsets');
+    expect((await fails(scale, db)).message).toContain(
+      `{ apiGroups: ["apps"], resources: ["statefulsets"], resourceNames: ["${name}"], verbs: ["patch"] }`,
+    );
+    expect(changes()).toEqual([]);
+    cluster.denied.clear();
+    const done = await scale.run(scale.input.parse(db), context());
+    expect(done).toEqual({ outputs: { replicas: 1, was: 3, changed: true }, undo: { replicas: 3, allow_zero: false } });
+    expect(cluster.world.statefulSets.get(`shop/${name}`)).toMatchObject({
+      metadata: { generation: 2 },
+      spec: { replicas: 1, serviceName: name, template: { spec: { fromTheFuture: { kept: true } } } },
+    });
+    expect(await ask(scale, { connect: rest, ...done.undo })).toMatchObject({ was: 1, changed: true });
+    for (const wrong of [connect({ statefulset: name }), { ...rest, statefulset: undefined }])
+      expect(scale.input.safeParse({ connect: wrong, replicas: 1 }).success).toBe(false);
+  });
+
+  it('every request belongs to the trace of its run', async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    await ask(scale, given({ replicas: 3 }), { ...context(), traceparent });
+    expect(cluster.asked.length).toBeGreaterThan(3);
+    expect(new Set(cluster.asked.map(({ headers }) => headers['traceparent']))).toEqual(new Set([traceparent]));
   });
 
   it('F31: to 0 only when it is said, and never beyond the bound', async () => {

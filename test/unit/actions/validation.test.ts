@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 const make = (timeout = 10_000): TestContext =>
   contexts.make({
-    allow: { hosts: [app.host], commands: ['/bin/true', '/bin/false', '/bin/echo', '/bin/sleep'] },
+    allow: { hosts: [app.host], commands: ['/bin/true', '/bin/false', '/bin/echo', '/bin/sleep', '/bin/not-there'] },
     timeout,
   });
 
@@ -49,7 +49,7 @@ describe('validation.run', () => {
           commands: [
             { name: 'lint', argv: ['/bin/false'] },
             { name: 'tests', argv: ['/bin/true'] },
-            { name: 'missing', argv: ['/bin/not-declared'] },
+            { name: 'missing', argv: ['/bin/not-there'] },
           ],
           endpoints: [{ url: `${app.url}/gone` }, { url: `${app.url}/health`, pointer: '/status', equals: 'degraded' }],
         },
@@ -61,7 +61,20 @@ describe('validation.run', () => {
       failed: [`GET ${app.url}/gone`, `GET ${app.url}/health`, 'lint', 'missing'],
     });
     expect(error.message).toContain('4 of 5 did not pass');
-    expect(JSON.stringify(error.outputs)).toContain('the command /bin/not-declared is not allowed');
+    expect(JSON.stringify(error.outputs)).toContain('/bin/not-there was not started');
+  });
+
+  it('P6 F31: a command that is not declared is a slip of the list, and nothing of it is run', async () => {
+    const context = make();
+    const commands = [
+      { name: 'lint', argv: ['/bin/true'] },
+      { name: 'stray', argv: ['/bin/not-declared'] },
+    ];
+    expect(await failureOf(perform(validate, { commands }, context))).toMatchObject({
+      kind: 'permanent',
+      message: expect.stringContaining('the command /bin/not-declared is not allowed'),
+    });
+    expect(context.beganCount()).toBe(0);
   });
 
   it('P6 F31: an empty list passes nothing', () => {
