@@ -221,6 +221,7 @@ export const INPUT_MEANINGS: Readonly<Record<string, string>> = {
   context: 'Of the kubeconfig, in place of its current-context.',
   cronjob: 'The cron job whose template is run; it may be suspended.',
   deployment: 'The deployment that is recovered.',
+  statefulset: 'The stateful set that is scaled, in place of a deployment.',
   hash: 'Of the pod template of the revision, as the step that resolved it gave it.',
   kubeconfig: 'A file of its own with exactly what amends may do; never an administrator’s.',
   max_pods: 'A longer list of pods has no effect: it is not what was meant.',
