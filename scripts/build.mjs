@@ -3,7 +3,7 @@
 // read a thousand files took a start longer than to run them. Each folder is swapped in at the end, so that whatever runs from it
 // never finds half of it, and a file that was deleted in src/ does not live on, where actions are found by name.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { build } from 'esbuild';
 
@@ -108,10 +108,28 @@ const pack = (outdir) =>
     plugins: [ownAddress, byName],
   });
 
+/** The page for browsers: one script, one style, and what names them. The server reads them from here alone. */
+async function packConsole(outdir) {
+  await build({
+    entryPoints: { console: 'src/console/main.ts' },
+    outdir,
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  await build({ entryPoints: { console: 'src/console/console.css' }, outdir, minify: true, logLevel: 'warning' });
+  copyFileSync('src/console/index.html', join(outdir, 'index.html'));
+}
+
 const [dist, bundle] = [`dist.${process.pid}`, `bundle.${process.pid}`];
 const status = compile(dist);
 if (status === 0) {
   await pack(bundle);
+  await packConsole(join(bundle, 'console'));
   swapIn(dist, 'dist');
   swapIn(bundle, 'bundle');
 }

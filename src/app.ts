@@ -286,6 +286,8 @@ export const createApp = async (settings: Settings, overrides: Overrides = {}): 
     working: () => working && health.trouble() === null,
     listen: settings.listen,
     web: () => web,
+    externalUrl: settings.externalUrl,
+    sessionFile: join(settings.storagePath, 'sessions.json'),
     known: (secret) => void (secret.length >= SHORTEST_KNOWN && redactor.register(secret)),
     intake: engine.intake,
     metrics,

@@ -3,14 +3,16 @@ import { formatDuration } from '../base/duration.ts';
 import { explain } from '../replay/explain.ts';
 import type { Mode, Policy } from '../rule/limits.ts';
 import { weakest } from '../rule/limits.ts';
-import type { ListQuery, Rows } from '../port/store.ts';
+import type { DecisionRow, ListQuery, Page, Rows } from '../port/store.ts';
 import { actors } from './acts.ts';
 import { alertsPage } from './alerts-page.ts';
 import type { ApiContext, Call, Handlers, Reply } from './call.ts';
 import { readDegradedModes } from './degraded.ts';
 import { componentFigures } from './figures.ts';
 import type { ComponentFigures } from './figures.ts';
+import { readHalt } from './halt.ts';
 import { readSince } from './outside.ts';
+import { explained, readOverview } from './overview.ts';
 import { Refused } from './problem.ts';
 import { readEvidence } from './evidence.ts';
 import {
@@ -22,6 +24,7 @@ import {
   readRunsSummary,
 } from './reports.ts';
 import { openapi } from './routes.ts';
+import { runView } from './run-view.ts';
 import { runbookPage } from './runbook-page.ts';
 
 const missing = (what: string): Refused =>
@@ -55,7 +58,10 @@ const fromStore = (context: ApiContext): Handlers => {
   return {
     alerts: lists('alerts'),
     episodes: lists('episodes'),
-    decisions: lists('decisions'),
+    decisions: async (call) => {
+      const { body } = (await lists('decisions')(call)) as { readonly body: Page<DecisionRow> };
+      return { body: { ...body, items: await explained(store, body.items) } };
+    },
     runs: lists('runs'),
     inbox: lists('inbox'),
     audit: lists('audit'),
@@ -66,23 +72,22 @@ const fromStore = (context: ApiContext): Handlers => {
       if (found === null) throw missing(`run ${params['id']}`);
       const { run, plan, events } = found;
       const trace = plan.traceparent === undefined ? {} : { traceparent: plan.traceparent };
-      return { body: { ...run, ...trace, plan, events: events.map(({ seq, at, event }) => ({ seq, at, ...event })) } };
+      const progress = runView(found, await store.controls());
+      const told = events.map(({ seq, at, event }) => ({ seq, at, ...event }));
+      return { body: { ...run, ...trace, plan, events: told, progress } };
     },
     'degraded-modes': async ({ query }) => ({ body: slice(await readDegradedModes(context), query) }),
-    'halt-state': async () => {
-      const file = context.halt.reason();
-      const { on, at, by, reason, hard, until } = (await store.controls()).halt;
-      return {
-        body: {
-          on: on || file !== null,
-          by,
-          reason,
-          at: on ? at : null,
-          until,
-          hard,
-          ...(file === null ? {} : { by: 'file', reason: file }),
-        },
-      };
+    'halt-state': async () => ({ body: await readHalt(context) }),
+    overview: async () => {
+      const components = (await componentFigures(context)).map((figures) => summary(context, figures));
+      const { recovery } = context.loaded().config;
+      return { body: { version: context.version, mode: recovery.mode, ...(await readOverview(context)), components } };
+    },
+    logout: () => ({ body: {} }),
+    session: ({ principal, session = null }) => {
+      const { name, role, local } = principal;
+      const { csrf = null, expiresAt = null } = session ?? {};
+      return { body: { name, role, local, csrf, expiresAt, version: context.version, now: clock.now() } };
     },
   };
 };
@@ -162,6 +167,14 @@ const fromCatalog = (context: ApiContext): Handlers => {
           ...summary(context, figures),
           inventory,
           allowedActions: component.allowedActions,
+          probes: loaded()
+            .config.probes.filter((probe) => probe.component === name)
+            .map((probe) => ({
+              name: probe.name,
+              uses: probe.uses,
+              target: probe.target,
+              every: formatDuration(probe.every),
+            })),
           policy: readable(component.policy),
         },
       };

@@ -21,7 +21,9 @@ export type Principal = {
 /** 503: too many passwords are being checked; try again. */
 export type Authenticated =
   { readonly ok: true; readonly principal: Principal } | { readonly ok: false; readonly status: 401 | 503 };
-export type Authenticate = (request: IncomingMessage) => Authenticated | Promise<Authenticated>;
+export type Authenticate = (
+  request: Pick<IncomingMessage, 'headersDistinct' | 'socket'>,
+) => Authenticated | Promise<Authenticated>;
 
 const ROLES: readonly Role[] = ['viewer', 'operator', 'approver', 'admin'];
 export const mayAct = (role: Role, needed: Role): boolean => ROLES.indexOf(role) >= ROLES.indexOf(needed);
@@ -59,19 +61,32 @@ export const checkExposure = (host: string, web: WebConfig | null): readonly Pro
 };
 
 /** A page in a browser on this machine must not reach amends by a name that it controls. */
-export const isLocalHost = (request: IncomingMessage): boolean => {
-  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  return LOOPBACK.test(host);
-};
+export const isLocalHost = (request: IncomingMessage): boolean => isLoopback(request.headers.host ?? '');
 
-/** No page of another origin may change anything: there are no CORS headers, and what a browser says about itself counts. */
-export const isCrossSite = (request: IncomingMessage): boolean => {
+const isLoopback = (host: string): boolean => LOOPBACK.test(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'));
+
+/**
+ * No page of another origin may change anything: there are no CORS headers, and what a browser says about itself counts.
+ * `externalOrigin` is the one that people use, where a proxy stands before us that does not pass on its name.
+ */
+export const isCrossSite = (request: IncomingMessage, externalOrigin: string | null = null): boolean => {
   const site = request.headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
   const { origin } = request.headers;
   if (origin === undefined) return false;
-  return !URL.canParse(origin) || new URL(origin).host !== request.headers.host;
+  if (!URL.canParse(origin)) return true;
+  return new URL(origin).host !== request.headers.host && new URL(origin).origin !== externalOrigin;
 };
+
+/** The browser itself says that it was a page of ours: asked of whoever is known by a cookie. */
+export const isOwnPage = (request: IncomingMessage, externalOrigin: string | null = null): boolean => {
+  const { origin, 'sec-fetch-site': site } = request.headers;
+  return !isCrossSite(request, externalOrigin) && site !== 'none' && (origin !== undefined || site === 'same-origin');
+};
+
+/** Whether the page that asks came encrypted or from this machine: only then does a browser keep the cookie of a session. */
+export const isPrivatePage = ({ headers: { origin = '' } }: IncomingMessage): boolean =>
+  URL.canParse(origin) && (new URL(origin).protocol === 'https:' || isLoopback(new URL(origin).host));
 
 type Clocked = Pick<Clock, 'now'>;
 
@@ -178,7 +193,7 @@ export const createAuthenticator = (
 };
 
 /** A verified client certificate is a credential of its own where no other is configured. */
-const byCertificate = (request: IncomingMessage, config: WebConfig): Authenticated => {
+const byCertificate = (request: Pick<IncomingMessage, 'socket'>, config: WebConfig): Authenticated => {
   if ((config.tls?.clientCaFile ?? null) === null || config.tokens.length > 0 || config.basicAuthUsers.size > 0)
     return DENIED;
   const { socket } = request;

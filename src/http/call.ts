@@ -4,6 +4,7 @@ import type { Desk } from '../port/desk.ts';
 import type { Principal } from './auth.ts';
 import type { FiguresContext } from './figures.ts';
 import type { RunLog } from './run-log.ts';
+import type { Session } from './sessions.ts';
 
 /** `query` and `body` have passed the route's schemas. */
 export type Call = {
@@ -11,6 +12,8 @@ export type Call = {
   readonly query: Readonly<Record<string, unknown>>;
   readonly body: unknown;
   readonly principal: Principal;
+  /** Of a browser that is signed in. */
+  readonly session?: Session | null;
   /** The trace that it came in (W3C). */
   readonly traceparent?: string | null;
 };

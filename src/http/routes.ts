@@ -4,6 +4,7 @@ import { parseDuration } from '../base/duration.ts';
 import type { Role } from '../config.ts';
 import { CHANGE_EVENTS } from './change.ts';
 import { MOST_REPLAYED } from './changes.ts';
+import { CONSOLE_ROUTES } from './console-routes.ts';
 import { WEBHOOK_PATH } from './webhook.ts';
 
 export type Method = 'GET' | 'POST' | 'DELETE';
@@ -152,6 +153,7 @@ export const ROUTES: readonly Route[] = [
     role: 'viewer',
     summary: 'What to do about the alerts about amends itself: where their runbook_url leads.',
   },
+  ...CONSOLE_ROUTES,
 
   read(
     'alerts',
@@ -238,6 +240,12 @@ export const ROUTES: readonly Route[] = [
     z.strictObject({ ...paging, digest: text(128).optional().describe('only the one with this text') }),
   ),
   read('audit', 'audit', 'Every change, in a chain of hashes.', filters('seq', 'actor', 'action', 'subject')),
+  read(
+    'overview',
+    'overview',
+    'What stands still, waits, runs and was decided, in one answer: what the console opens with.',
+  ),
+  read('session', 'session', 'Who is asking, and what they may do.'),
   read('halt-state', 'halt', 'Whether everything stands still.'),
   read('openapi', 'openapi.json', 'This description.'),
 
@@ -317,7 +325,11 @@ export const openapi = (version: string): object => ({
   ),
 });
 
-const PAGES: ReadonlySet<string> = new Set(['runbook-page', 'alerts-page']);
+const PAGES: ReadonlySet<string> = new Set([
+  'runbook-page',
+  'alerts-page',
+  ...CONSOLE_ROUTES.flatMap(({ id, method }) => (method === 'GET' ? [id] : [])),
+]);
 
 const operation = (route: Route): object => {
   const names = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1]);

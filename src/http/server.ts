@@ -1,7 +1,7 @@
 // The one port: the webhook on plain node:http, everything else by express behind one table of routes and roles.
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -9,31 +9,25 @@ import express from 'express';
 import type { Express, NextFunction, Request, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import helmet from 'helmet';
-import type { z } from 'zod';
-import { readTraceparent } from '../base/trace.ts';
 import type { Clock } from '../base/clock.ts';
-import { didYouMean } from '../base/failure.ts';
-import type { Problem } from '../base/failure.ts';
-import { pointer } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings, WebConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
-import { StoreUnavailable } from '../port/store.ts';
 import { createHandlers } from './api.ts';
+import { createAuthenticator } from './auth.ts';
+import type { ApiContext, Handlers } from './call.ts';
 import type { Changes } from './changes.ts';
+import { createConsoleFiles } from './console.ts';
 import { readDegradedModes } from './degraded.ts';
-import type { ApiContext, Call, Handlers } from './call.ts';
-import { createAuthenticator, hasCredentials, isCrossSite, isLocalHost, mayAct } from './auth.ts';
-import type { Authenticate, Principal } from './auth.ts';
-import { alive, readiness } from './health.ts';
+import { OF_CONSOLE, OPEN, answerError, dispatch, healthHandler, openHandler } from './dispatch.ts';
+import type { Parts } from './dispatch.ts';
+import { createGate, createIdentify } from './gate.ts';
+import type { Answering } from './gate.ts';
 import type { HealthContext } from './health.ts';
-import { outside } from './outside.ts';
-import { Refused, SAFE_HEADERS, TITLES, UNAUTHORIZED, sendProblem } from './problem.ts';
-import type { Refusal } from './problem.ts';
-import { ROUTES, streamQuery } from './routes.ts';
-import type { Route } from './routes.ts';
+import { SAFE_HEADERS, sendProblem } from './problem.ts';
+import { ROUTES } from './routes.ts';
+import { createSessions } from './sessions.ts';
 import { createStreams } from './stream.ts';
-import type { Streams } from './stream.ts';
 import { WEBHOOK_PATH, createWebhookHandler } from './webhook.ts';
 import type { WebhookOptions } from './webhook.ts';
 
@@ -50,6 +44,10 @@ export type HttpOptions = ApiContext &
     readonly clock: Clock;
     readonly limits?: WebhookOptions['limits'];
     readonly changes: Changes;
+    /** How people reach it, where that is not as it listens. */
+    readonly externalUrl?: string | null;
+    /** Where it is kept who is signed in to the console; null or left out: in memory alone. */
+    readonly sessionFile?: string | null;
     readonly heartbeatMs?: number;
     /** API requests a minute and credential. */
     readonly requestsPerMinute?: number;
@@ -85,7 +83,17 @@ export const createServer = (options: HttpOptions): HttpServer => {
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const streams = createStreams({ ...options, degradedModes: () => readDegradedModes(options) });
-  const app = createApp(options, authenticate, streams);
+  const sessions = createSessions({ ...options, file: options.sessionFile ?? null });
+  const app = createApp(options, {
+    options,
+    authenticate,
+    sessions,
+    streams,
+    identify: createIdentify(authenticate, sessions, options.web),
+    externalOrigin: typeof options.externalUrl === 'string' ? new URL(options.externalUrl).origin : null,
+    console: createConsoleFiles(),
+    body: express.json({ limit: LARGEST_API_BODY, inflate: false, strict: true, type: 'application/json' }),
+  });
   const listener: RequestListener = (request, response) => {
     if (pathOf(request) === WEBHOOK_PATH) webhook(request, response);
     else app(request, response);
@@ -150,9 +158,8 @@ const secureContext = ({ certFile, keyFile, clientCaFile }: NonNullable<WebConfi
   ...(clientCaFile === null ? {} : { ca: readFileSync(clientCaFile), requestCert: true, rejectUnauthorized: true }),
 });
 
-type Answering = Response<unknown, { principal?: Principal }>;
-
-const createApp = (options: HttpOptions, authenticate: Authenticate, streams: Streams): Express => {
+const createApp = (options: HttpOptions, parts: Parts): Express => {
+  const { identify, externalOrigin } = parts;
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').enable('strict routing');
   app.set('query parser', 'simple');
@@ -166,9 +173,10 @@ const createApp = (options: HttpOptions, authenticate: Authenticate, streams: St
     for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
     next();
   });
-  for (const route of ROUTES.filter(({ role }) => role === 'anyone'))
-    app.all(route.path, healthHandler(options, authenticate, route));
-  app.use(createGate(options, authenticate));
+  for (const route of ROUTES.filter(({ role, id }) => role === 'anyone' && !OF_CONSOLE.has(id)))
+    app.all(route.path, healthHandler(parts, route));
+  for (const path of new Set(OPEN.map((route) => route.path))) app.all(path, openHandler(parts, path));
+  app.use(createGate({ identify, metrics: options.metrics, externalOrigin }));
   app.use(
     '/api/',
     rateLimit({
@@ -186,12 +194,11 @@ const createApp = (options: HttpOptions, authenticate: Authenticate, streams: St
     }),
   );
   const handlers: Handlers = { ...createHandlers(options) };
-  const body = express.json({ limit: LARGEST_API_BODY, inflate: false, strict: true, type: 'application/json' });
   const listed = ROUTES.filter(({ role }) => role !== 'anyone' && role !== 'sender');
   for (const path of new Set(listed.map((route) => route.path))) {
     const routes = listed.filter((route) => route.path === path);
     app.all(path, (request: Request, response: Answering, next) =>
-      dispatch({ routes, handlers, options, body, authenticate, streams }, request, response, next),
+      dispatch({ ...parts, routes, handlers }, request, response, next),
     );
   }
   app.use((_request, response) =>
@@ -201,200 +208,4 @@ const createApp = (options: HttpOptions, authenticate: Authenticate, streams: St
     answerError(options.log, error, response),
   );
   return app;
-};
-
-/** Whoever is not known learns nothing, not even which paths there are. */
-const createGate =
-  (options: HttpOptions, authenticate: Authenticate) =>
-  async (request: Request, response: Answering, next: NextFunction): Promise<void> => {
-    const known = await authenticate(request);
-    if (!known.ok) {
-      options.metrics.request('other', known.status);
-      sendProblem(
-        response,
-        known.status === 401 ? UNAUTHORIZED : { status: 503, title: 'Not available', headers: { 'Retry-After': '1' } },
-      );
-      return;
-    }
-    const forged = known.principal.local && !isLocalHost(request);
-    if (forged || (!['GET', 'HEAD'].includes(request.method) && isCrossSite(request))) {
-      options.metrics.request('other', 403);
-      sendProblem(response, { status: 403, title: 'Forbidden', detail: 'A page of another origin may not do this.' });
-      return;
-    }
-    response.locals.principal = known.principal;
-    next();
-  };
-
-const healthHandler =
-  (options: HttpOptions, authenticate: Authenticate, route: Route) =>
-  async (request: Request, response: Response): Promise<void> => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      sendProblem(response, methodNotAllowed(['GET']));
-      return;
-    }
-    if (route.path === '/-/healthy' || route.path === '/healthz') {
-      sendJson(response, alive(options));
-      return;
-    }
-    const known =
-      hasCredentials(options.web()) && request.headers.authorization === undefined ? null : await authenticate(request);
-    sendJson(
-      response,
-      await readiness(options, known?.ok === true && (!known.principal.local || isLocalHost(request))),
-    );
-  };
-
-const methodNotAllowed = (methods: readonly string[]): Refusal => ({
-  status: 405,
-  title: 'Method not allowed',
-  headers: { Allow: methods.join(', ') },
-});
-
-const sendJson = (
-  response: ServerResponse,
-  { status = 200, body }: { readonly status?: number; readonly body: unknown },
-): void => {
-  sendText(response, 'application/json', JSON.stringify(outside(body)), status);
-};
-
-const sendText = (response: ServerResponse, type: string, text: string, status = 200): void => {
-  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
-  response.end(text);
-};
-
-type Dispatch = {
-  readonly routes: readonly Route[];
-  readonly handlers: Handlers;
-  readonly options: HttpOptions;
-  readonly body: express.RequestHandler;
-  readonly authenticate: Authenticate;
-  readonly streams: Streams;
-};
-
-const dispatch = async (given: Dispatch, request: Request, response: Answering, next: NextFunction): Promise<void> => {
-  const { routes, handlers, options, body } = given;
-  const method = request.method === 'HEAD' ? 'GET' : request.method;
-  const route = routes.find((candidate) => candidate.method === method);
-  response.on('finish', () => options.metrics.request(routes[0]?.path ?? 'other', response.statusCode));
-  try {
-    if (route === undefined) throw new Refused(methodNotAllowed(routes.map((candidate) => candidate.method)));
-    const { principal } = response.locals;
-    if (
-      principal === undefined ||
-      route.role === 'anyone' ||
-      route.role === 'sender' ||
-      !mayAct(principal.role, route.role)
-    ) {
-      throw new Refused({ status: 403, title: 'Forbidden', detail: `This needs the role ${route.role}.` });
-    }
-    if (route.id === 'metrics') {
-      sendText(response, options.metrics.contentType, await options.metrics.text());
-      return;
-    }
-    if (route.id === 'events-stream') {
-      await stream(given, route, request, response);
-      return;
-    }
-    const handler = handlers[route.id];
-    if (handler === undefined) throw new Error(`the route ${route.id} has no handler`);
-    const call: Call = {
-      params: request.params as Readonly<Record<string, string>>,
-      query: checked(route.query, { ...request.query }, 'query'),
-      body: route.body === undefined ? undefined : checked(route.body, await readJson(request, response, body), 'body'),
-      principal,
-      traceparent: readTraceparent(request.headers['traceparent']),
-    };
-    const reply = await handler(call);
-    if ('page' in reply) sendText(response, 'text/html; charset=utf-8', reply.page);
-    else sendJson(response, reply);
-  } catch (error) {
-    next(error);
-  }
-};
-
-const stream = async (
-  { streams, authenticate }: Dispatch,
-  route: Route,
-  request: Request,
-  response: Answering,
-): Promise<void> => {
-  const query = checked(route.query, { ...request.query }, 'query') as z.output<typeof streamQuery>;
-  const lastEventId = request.get('last-event-id') ?? query.last_event_id ?? null;
-  await streams.open(response, {
-    replayLast: query.replay_last,
-    lastEventId,
-    only: query.only ?? [],
-    follow: query.follow && request.method !== 'HEAD',
-    async stillMay() {
-      const known = await authenticate(request);
-      return known.ok && mayAct(known.principal.role, 'viewer');
-    },
-  });
-};
-
-/** An empty body is an empty object; anything but JSON is refused, which also keeps a page's forms out. */
-const readJson = async (request: Request, response: Response, body: express.RequestHandler): Promise<unknown> => {
-  const empty =
-    request.headers['transfer-encoding'] === undefined && Number(request.headers['content-length'] ?? 0) === 0;
-  if (empty) return {};
-  if (request.is('application/json') === false)
-    throw new Refused({ status: 415, title: 'Unsupported media type', detail: 'Only application/json is read.' });
-  await new Promise<void>(
-    (resolve, reject) =>
-      void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error))),
-  );
-  return request.body as unknown;
-};
-
-const checked = (
-  schema: z.ZodType | undefined,
-  value: unknown,
-  where: 'query' | 'body',
-): Readonly<Record<string, unknown>> => {
-  if (schema === undefined) return {};
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data as Readonly<Record<string, unknown>>;
-  const known = 'shape' in schema ? Object.keys((schema as z.ZodObject).shape) : [];
-  const problems = parsed.error.issues.flatMap((issue): readonly Problem[] => {
-    if (issue.code !== 'unrecognized_keys')
-      return [{ code: 'bad-value', message: issue.message, pointer: pointer(issue.path) }];
-    return issue.keys.map((key) => {
-      const near = didYouMean(key, known);
-      return {
-        code: 'unknown-field',
-        message: `${key} is not known here`,
-        pointer: pointer([...issue.path, key]),
-        mend: near === undefined ? `known: ${known.join(', ')}` : `did you mean ${near}?`,
-      };
-    });
-  });
-  throw new Refused({
-    status: 400,
-    title: 'Bad request',
-    detail: `The ${where} is refused: ${problems[0]?.message ?? ''}`,
-    problems,
-  });
-};
-
-const answerError = (log: Log, error: unknown, response: Response): void => {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  if (error instanceof Refused) sendProblem(response, error.refusal);
-  else if (error instanceof StoreUnavailable)
-    sendProblem(response, {
-      status: 503,
-      title: 'Not available',
-      detail: 'The store does not answer.',
-      headers: { 'Retry-After': '5' },
-    });
-  else {
-    // express and its body parser say what the sender did wrong; the rest is a bug of ours, whose text stays inside.
-    const { status } = error as { status?: unknown };
-    const known = typeof status === 'number' && status >= 400 && status < 500 ? status : 500;
-    if (known === 500) log.error({ error }, 'a request failed');
-    sendProblem(response, { status: known, title: TITLES[known] ?? 'Bad request' });
-  }
 };

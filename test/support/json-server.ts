@@ -1,7 +1,7 @@
 // A server on 127.0.0.1 for doubles of services that cannot be had here: a handler answers what it is asked, and all
 // that it was asked is kept.
 import { createServer } from 'node:http';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export type Asked = {
@@ -30,7 +30,19 @@ const parsed = (text: string): unknown => {
   }
 };
 
-export const startJsonServer = async (answer: (asked: Asked) => Reply): Promise<JsonServer> => {
+const send = (request: IncomingMessage, response: ServerResponse, reply: Reply): void => {
+  if (reply === 'hang') return;
+  if (reply === 'reset') {
+    request.socket.destroy();
+    return;
+  }
+  const { status = 200, json, text } = reply;
+  response.writeHead(status, { 'Content-Type': json === undefined ? 'text/plain' : 'application/json' });
+  response.end(json === undefined ? (text ?? '') : JSON.stringify(json));
+};
+
+/** An answer that is promised keeps its request waiting. */
+export const startJsonServer = async (answer: (asked: Asked) => Reply | Promise<Reply>): Promise<JsonServer> => {
   const asked: Asked[] = [];
   const made: JsonServer = {
     url: '',
@@ -56,14 +68,8 @@ export const startJsonServer = async (answer: (asked: Asked) => Reply): Promise<
       };
       asked.push(one);
       const reply = made.override?.(one) ?? answer(one);
-      if (reply === 'hang') return;
-      if (reply === 'reset') {
-        request.socket.destroy();
-        return;
-      }
-      const { status = 200, json, text } = reply;
-      response.writeHead(status, { 'Content-Type': json === undefined ? 'text/plain' : 'application/json' });
-      response.end(json === undefined ? (text ?? '') : JSON.stringify(json));
+      if (reply instanceof Promise) void reply.then((late) => send(request, response, late));
+      else send(request, response, reply);
     });
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));

