@@ -54,7 +54,11 @@ export const createGate =
       return;
     }
     const changes = !READING.has(request.method);
-    if ((known.principal.local && !isLocalHost(request)) || (changes && isCrossSite(request, externalOrigin))) {
+    if (known.principal.local && !isLocalHost(request)) {
+      refuse(NOT_LOCAL);
+      return;
+    }
+    if (changes && isCrossSite(request, externalOrigin)) {
       refuse(FOREIGN);
       return;
     }
@@ -72,6 +76,13 @@ export const createGate =
     response.locals.session = known.session;
     next();
   };
+
+const NOT_LOCAL: Refusal = {
+  status: 403,
+  title: 'Forbidden',
+  detail: 'Without credentials amends answers to 127.0.0.1 and localhost alone, whoever asks.',
+  mend: 'name a --web.config.file with bearer_tokens or basic_auth_users',
+};
 
 export const FOREIGN: Refusal = {
   status: 403,

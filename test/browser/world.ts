@@ -128,6 +128,8 @@ export const openWorld = async (
     readonly config?: object;
     readonly args?: readonly string[];
     readonly files?: Readonly<Record<string, string>>;
+    /** Where credentials are needed: what the test itself asks with. */
+    readonly token?: string;
   } = {},
 ): Promise<World> => {
   const folder = await servers.folder();
@@ -151,12 +153,20 @@ export const openWorld = async (
       args: [`--storage.path=${join(folder, 'data')}`, ...(given.args ?? [])],
       ...(port === undefined ? {} : { port }),
     });
-  const world = { server: await serve() };
+  const started = await serve().catch(async (error: unknown) => {
+    await shop.close();
+    throw error;
+  });
+  const world = { server: started };
   const url = world.server.url;
   const call: World['call'] = async (path, body) => {
     const response = await fetch(`${url}${path}`, {
       ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
-      headers: { 'content-type': 'application/json', connection: 'close' },
+      headers: {
+        'content-type': 'application/json',
+        connection: 'close',
+        ...(given.token === undefined ? {} : { authorization: `Bearer ${given.token}` }),
+      },
     });
     return { status: response.status, body: (await response.json()) as Row };
   };

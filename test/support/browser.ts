@@ -15,6 +15,8 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // Other names for this machine, as a stranger's page and a proxy have them.
+  '--host-resolver-rules=MAP *.example 127.0.0.1',
 ];
 
 export type Held = {
