@@ -4,14 +4,34 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseSync } from '@swc/core';
+import { argumentsOf, misused } from './arguments.mjs';
 import { root } from './setup.mjs';
 
 /** `itWith`, and what tests make of it: `itAsRoot`, `itOnChroma`. */
 const isCaller = (name) => name === 'describe' || name === 'test' || /^it(?:$|[A-Z])/.test(name ?? '');
 
-/** `--ids FILE`: another list than the one of test/ids.json. */
-const given = process.argv.indexOf('--ids');
-const ids = JSON.parse(readFileSync(given < 0 ? join(root, 'test/ids.json') : process.argv[given + 1], 'utf8'));
+const { values: given } = argumentsOf({
+  usage: `
+npm run coverage:ids [-- options]
+
+Which test proves which behaviour, threat, fault and invariant. Exit 1 when one that is claimed has no test.
+
+  --ids FILE        another list than test/ids.json
+  --output FORMAT   table or json (table)
+
+Examples:
+  npm run coverage:ids
+  npm run -s coverage:ids -- --output=json
+`,
+  options: {
+    ids: { type: 'string', default: join(root, 'test/ids.json') },
+    output: { type: 'string', default: 'table' },
+  },
+});
+if (!['table', 'json'].includes(given.output)) misused(`--output is table or json, not '${given.output}'.`);
+const ids = JSON.parse(readFileSync(given.ids, 'utf8'));
+// Whoever reads only the beginning (`| head`) has read enough.
+process.stdout.on('error', ({ code }) => process.exit(code === 'EPIPE' ? 0 : 1));
 const tests = new Map(ids.map(({ id }) => [id, []]));
 
 const sources = [
@@ -30,7 +50,7 @@ const rows = ids.map(({ id, title, claimed = false }) => ({ id, title, claimed, 
 const covered = rows.filter((row) => row.tests.length > 0);
 const broken = rows.filter((row) => row.claimed && row.tests.length === 0);
 
-if (process.argv.includes('--output=json')) {
+if (given.output === 'json') {
   process.stdout.write(`${JSON.stringify({ ids: rows, uncovered: broken.map(({ id }) => id) }, null, 2)}\n`);
 } else {
   for (const { id, title, claimed, tests: names } of rows) {

@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { previewPage } from '../grafana/preview/page.mjs';
+import { argumentsOf, misused, wholeNumber } from './arguments.mjs';
 import { root } from './setup.mjs';
 
 const FOLDER = join(root, 'grafana/dashboards');
@@ -24,7 +24,22 @@ export const writePreview = async ({ prometheus, span, file }) => {
 };
 
 const main = async () => {
-  const { values: given } = parseArgs({
+  const { values: given } = argumentsOf({
+    usage: `
+npm run dashboards:preview -- [options]
+
+Draws every panel of grafana/dashboards from the answers of a real Prometheus, on one page without anything from elsewhere.
+Without --prometheus it breaks and recovers real databases under a Prometheus of its own first.
+
+  --prometheus URL   the Prometheus to ask
+  --out FILE         the page (data/dashboards.html)
+  --minutes N        how far back, with --prometheus (60)
+  --scrape SECONDS   how often that Prometheus scrapes (15)
+
+Examples:
+  npm run dashboards:preview
+  npm run dashboards:preview -- --prometheus=http://127.0.0.1:9090 --minutes=180
+`,
     options: {
       prometheus: { type: 'string' },
       out: { type: 'string', default: join(root, 'data/dashboards.html') },
@@ -32,6 +47,10 @@ const main = async () => {
       scrape: { type: 'string', default: '15' },
     },
   });
+  const minutes = wholeNumber('minutes', given.minutes, 1);
+  const scrapeSeconds = wholeNumber('scrape', given.scrape, 1);
+  if (given.prometheus !== undefined && !URL.canParse(given.prometheus))
+    misused(`--prometheus takes an address like http://127.0.0.1:9090, not '${given.prometheus}'.`);
   if (given.prometheus === undefined) {
     const args = ['--only=database', '--tries=2', `--preview=${given.out}`];
     process.exitCode =
@@ -39,7 +58,7 @@ const main = async () => {
     return;
   }
   const to = Date.now() / 1_000;
-  const span = { from: to - Number(given.minutes) * 60, to, scrapeSeconds: Number(given.scrape) };
+  const span = { from: to - minutes * 60, to, scrapeSeconds };
   await writePreview({ prometheus: given.prometheus.replace(/\/$/, ''), span, file: given.out });
   process.stderr.write(`${given.out}\n`);
 };

@@ -1,6 +1,7 @@
 // `npm run dashboards`: writes grafana/dashboards/*.json from grafana/src. A test holds the two together.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { argumentsOf } from './arguments.mjs';
 import { root } from './setup.mjs';
 
 const boards = ['overview', 'component', 'rules', 'itself'];
@@ -17,5 +18,15 @@ export const rendered = async () =>
   );
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
+  argumentsOf({
+    usage: `
+npm run dashboards
+
+Writes grafana/dashboards/*.json from grafana/src. It takes no options.
+
+Example:
+  npm run dashboards && npm run dashboards:preview
+`,
+  });
   for (const [name, text] of await rendered()) writeFileSync(join(root, 'grafana/dashboards', name), text);
 }

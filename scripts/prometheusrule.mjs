@@ -3,6 +3,7 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import { argumentsOf } from './arguments.mjs';
 import { root } from './setup.mjs';
 
 const HEAD = `# The alerts of alerts/*.yaml for the Prometheus operator, made by \`npm run prometheusrule\`: change them there.
@@ -25,5 +26,16 @@ export const rendered = () => {
   return `${HEAD}${stringify(rule, { lineWidth: 0 })}`;
 };
 
-if (process.argv[1] === new URL(import.meta.url).pathname)
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  argumentsOf({
+    usage: `
+npm run prometheusrule
+
+Writes deploy/prometheusrule.yaml from alerts/*.yaml, for the Prometheus operator. It takes no options.
+
+Example:
+  npm run prometheusrule && kubectl apply -f deploy/prometheusrule.yaml
+`,
+  });
   writeFileSync(join(root, 'deploy/prometheusrule.yaml'), rendered());
+}

@@ -2,6 +2,7 @@
 // To add one: export a function that makes it, and name it here. `--check` says what is out of date instead of writing.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
+import { argumentsOf } from './arguments.mjs';
 
 const SCHEMAS = [
   { file: 'config.schema.json', module: 'config-editor.js', make: 'configJsonSchema' },
@@ -15,7 +16,19 @@ const SCHEMAS = [
 ];
 
 const folder = new URL('../schemas/', import.meta.url);
-const check = process.argv.includes('--check');
+const { check } = argumentsOf({
+  usage: `
+npm run schemas [-- --check]
+
+Writes schemas/*.json, for editors, from the code that checks the same files at load.
+
+  --check   writes nothing, and says with exit code 1 what is out of date
+
+Example:
+  npm run schemas -- --check
+`,
+  options: { check: { type: 'boolean', default: false } },
+}).values;
 const { loadParts } = await import(new URL('../dist/app.js', import.meta.url));
 const { actions } = await loadParts();
 await mkdir(folder, { recursive: true });

@@ -3,6 +3,26 @@
 # Tests start their own instances, so no daemon of these packages is started.
 set -euo pipefail
 
+case "${1-}" in
+  '') ;;
+  -h | --help)
+    cat <<'USAGE'
+npm run setup:servers
+
+Installs the Debian packages of the real servers that the acceptance tests talk to, and ChromaDB into test/servers.
+It takes no options, starts no daemon, and leaves alone what is there. Without root it asks sudo.
+
+Example:
+  npm run setup:servers && npm test
+USAGE
+    exit 0
+    ;;
+  *)
+    printf "Unknown option '%s'.\nTo see how it is called, add --help.\n" "$1" >&2
+    exit 2
+    ;;
+esac
+
 packages=(
   prometheus prometheus-alertmanager # metrics, alerts, promtool
   redis-server

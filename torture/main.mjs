@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { register } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { argumentsOf, misused, wholeNumber } from '../scripts/arguments.mjs';
 import { root, setUp } from '../scripts/setup.mjs';
 
 // In the order in which they run: what is decided about first. Of a given time each has so many hundredths.
@@ -27,7 +27,27 @@ const SHARES = {
 };
 const NAMES = Object.keys(SHARES);
 
-const { values: given } = parseArgs({
+const USAGE = `
+npm run torture -- [options]
+
+Everything that must be survived, done to amends; one checker asserts the invariants after every case.
+Exit 0: all held. 1: something broke, and how to see it again is said. 2: not understood.
+
+  --quick         what CI runs, under ten minutes; without it, hours
+  --minutes N     everything within about so many minutes
+  --only NAME     one torment, or several: ${NAMES.join(', ')}
+  --seed N        the random numbers of an earlier run again
+  --restarts N    so many restarts in crashes, however long they take
+  --list          every threat, fault and invariant with what covers it
+
+Examples:
+  npm run torture -- --quick
+  npm run torture -- --minutes 30
+  npm run torture -- --only race --only crashes --seed 42
+  npm run torture -- --only crashes --restarts 1000 --seed 1
+`;
+const { values: given } = argumentsOf({
+  usage: USAGE,
   options: {
     quick: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -44,22 +64,17 @@ if (given.list) {
   const { status } = spawnSync(process.execPath, ['scripts/coverage-ids.mjs'], { cwd: root, stdio: 'inherit' });
   process.exit(status ?? 1);
 }
-const unknown = (given.only ?? []).filter((name) => !NAMES.includes(name));
-const isNumber = (text) => text === undefined || /^\d{1,10}$/.test(text);
-if (unknown.length > 0 || ![given.seed, given.minutes, given.restarts].every(isNumber)) {
-  say(
-    `there is no ${unknown.join(', ') || 'such number'}; there are: ${NAMES.join(', ')}, and whole numbers as seeds, minutes and restarts`,
-  );
-  process.exit(2);
-}
+const unknown = (given.only ?? []).find((name) => !NAMES.includes(name));
+if (unknown !== undefined) misused(`There is no torment '${unknown}'; there are ${NAMES.join(', ')}.`);
+const seed = wholeNumber('seed', given.seed) ?? randomInt(2 ** 31);
+const minutes = wholeNumber('minutes', given.minutes, 1) ?? Number.POSITIVE_INFINITY;
+const restarts = wholeNumber('restarts', given.restarts, 1);
 
 await setUp();
 // A folder of its own for temporary files: what is left in there is somebody's fault (I14).
 const folder = mkdtempSync(join(tmpdir(), 'amends-torture-run-'));
 process.env.TMPDIR = folder;
 register('./typescript.mjs', import.meta.url);
-const seed = given.seed === undefined ? randomInt(2 ** 31) : Number(given.seed);
-const minutes = given.minutes === undefined ? Number.POSITIVE_INFINITY : Number(given.minutes);
 say(`seed ${seed}${given.quick ? ', quick' : ''}${Number.isFinite(minutes) ? `, ${minutes} minutes` : ''}`);
 
 /** The same numbers for the same seed (mulberry32), a stream of its own for each torment. */
@@ -85,14 +100,14 @@ for (const name of NAMES) {
   const { resources } = await import('./resources.ts');
   const { givenBack } = await import('./expect.mjs');
   // Each engine is asked for its descriptors when it is closed; those of the torture's own clients are not its.
-  const held = () => ({ ...resources(), descriptors: 0, open: [] });
+  const held = () => resources();
   const before = held();
   const ms = (minutes * 60_000 * SHARES[name]) / 100;
   try {
     const figures = await torment({
       quick: given.quick,
       ms,
-      ...(given.restarts === undefined ? {} : { restarts: Number(given.restarts) }),
+      ...(restarts === undefined ? {} : { restarts }),
       over: (part = 1) => performance.now() - start > ms * part,
       seed,
       random: createRandom(seed),
