@@ -13,7 +13,7 @@ const MEASUREMENTS = {
   backtest: { what: '`amends backtest` over a busy month', deliveries: 100_000 },
 };
 const names = Object.keys(MEASUREMENTS);
-const numbersOf = ({ what: _, ...numbers }) => numbers;
+const numbersOf = (measurement) => Object.fromEntries(Object.entries(measurement).filter(([key]) => key !== 'what'));
 
 const USAGE = `
 npm run bench -- NAME [--number=N ...]

@@ -1,6 +1,8 @@
 // The one checker: reads the database file, the ledger that the targets wrote and what the process holds, never the
 // engine's memory, and names the invariant that is broken, I1 to I14.
-import { existsSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { canonical, digest, sha256 } from '../src/base/json.ts';
 import type { JsonObject } from '../src/base/json.ts';
 import { isApproval } from '../src/runbook/runbook.ts';
@@ -11,6 +13,7 @@ import { project } from '../src/run/projection.ts';
 import { fold, stepsOf } from '../src/run/state.ts';
 import { rebuildRuns } from '../src/replay/runs.ts';
 import { decidedAgain } from './again.ts';
+import type { Emitted } from './emitted.ts';
 import type { Felt } from './ledger.ts';
 import { licensed } from './licences.ts';
 import { readRecord } from './record.ts';
@@ -29,6 +32,8 @@ export type Checked = {
   /** Ledger and database share one clock, so their times can be compared. */
   readonly oneClock?: boolean;
   readonly secrets?: readonly string[];
+  /** What the case has shown to others: log, metrics, notifications, answers. */
+  readonly emitted?: readonly Emitted[];
   /** How many effects there are without the faults that this case is about. */
   readonly reference?: number;
 };
@@ -319,11 +324,32 @@ const rests = ({ runs, plans, events, attempts, audit }: Known, say: Say): void 
   }
 };
 
-/** I13: nothing registered as secret is in any stored byte. */
-const secrets = ({ database, secrets: words = [] }: Checked, say: Say): void => {
-  for (const file of [database, `${database}-wal`]) {
-    if (words.length === 0 || !existsSync(file)) continue;
+/** I13: nothing registered as secret is in any byte that is stored beside the record or was shown to anybody, in any form. */
+const secrets = ({ database, secrets: words = [], emitted = [] }: Checked, say: Say): void => {
+  if (words.length === 0) return;
+  const forms = words.flatMap(formsOf);
+  const holds = (bytes: Buffer | string): boolean => forms.some((form) => bytes.includes(form));
+  const folder = dirname(database);
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
     const bytes = readFileSync(file);
-    for (const word of words) if (bytes.includes(word)) say('I13', `a secret is in ${file}`);
+    if (holds(bytes) || (file.endsWith('.gz') && holds(gunzipSync(bytes)))) say('I13', `a secret is in ${file}`);
   }
+  const places = new Set(emitted.filter(({ text }) => holds(text)).map(({ where }) => where));
+  for (const where of places) say('I13', `a secret is in ${where}`);
+};
+
+/** How somebody could show it: as it is, and as JSON, base64, a URL and hex write it. */
+const formsOf = (secret: string): readonly string[] => {
+  const bytes = Buffer.from(secret);
+  const base64 = bytes.toString('base64').replace(/=+$/, '');
+  return [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    base64,
+    bytes.toString('base64url'),
+    encodeURIComponent(secret),
+    bytes.toString('hex'),
+  ];
 };

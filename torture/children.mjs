@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { systemClock } from '../src/base/clock.ts';
 import { createSpawner } from '../src/actions/spawner.ts';
 import { hold } from './expect.mjs';
+import { memory } from './resources.ts';
 import { pause } from './target.mjs';
 
 export const covers = [
@@ -137,12 +138,14 @@ export default async ({ quick, random, seed, ms, over }) => {
       () => ({ ...request('', 5_000), file: '/nowhere/at/all' }),
       () => ({ ...request('', 5_000), file: '/etc/passwd' }),
     ];
-    for (let at = 0; at < runs; at += 10)
+    for (let at = 0; at < runs; at += 10) {
       await Promise.all(
         Array.from({ length: 10 }, (_, index) =>
           spawner.run(random.of(KINDS)(), `torture-${seed}/fd-${index}`, never).catch(() => null),
         ),
       );
+      memory.look();
+    }
     for (let tries = 0; descriptors() > before && tries < 100; tries += 1) await pause(50);
     hold('F53', `${descriptors()} descriptors after ${runs} runs, ${before} before`, descriptors() <= before);
     return `${ended} hostile children, 0 survivors; ${Math.round(dropped / MIB)} MiB dropped, ${Math.round(growth)} MiB more memory; ${before} descriptors before and after ${runs} runs`;

@@ -8,28 +8,30 @@ import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { startBuilt, untilFound } from '../test/support/built.ts';
 import { writeFiles } from '../test/support/engine.ts';
-import { configOf, ruleOf } from './content.mjs';
+import { configOf, ruleOf, SECRET, secretIn } from './content.mjs';
+import { answersOf, textAt } from './emitted.ts';
 import { checked, checkedHeld } from './expect.mjs';
 import { startLean } from './lean.mjs';
 import { pack } from './pack.mjs';
-import { heldBy } from './resources.ts';
+import { heldBy, memory } from './resources.ts';
 import { readLedger } from './ledger.ts';
 import { bodyOf, createTarget, pause } from './target.mjs';
 
 export const covers = [
-  'F1 F2 F3 F4 F5 F6 F7 F8 F11 I3 I4 I5 I6 I8 I9 random kill -9 under a stream of alerts: nothing acknowledged is lost, nothing is repeated that must not be, every run ends',
+  'F1 F2 F3 F4 F5 F6 F7 F8 F11 I3 I4 I5 I6 I8 I9 I13 random kill -9 under a stream of alerts: nothing acknowledged is lost, nothing is repeated that must not be, every run ends',
   'I1 I2 I10 I12 I14 caps, order on a target and cooldowns hold over the restarts; a kill is no leave to act, and who lived through alerts holds no more than who has just begun',
 ];
 
-/** What a step does and what a look finds: through HTTP at a target of ours, or in the process itself. */
+/** What a step does and what a look finds: through HTTP at a target of ours, or in the process itself. Both are told a secret, and give it away. */
 const BY_HTTP = {
   effect: (path, key) =>
-    `uses: http.request\n    with: { url: "\${{ connect.url }}/${path}", method: POST, json: { run: "\${{ run.id }}", step: ${key}, target: "\${{ target.name }}" } }`,
+    `uses: http.request\n    with: { url: "\${{ connect.url }}/${path}", method: POST, json: { run: "\${{ run.id }}", step: ${key}, target: "\${{ target.name }}" }, bearer_token_file: "\${{ connect.token_file }}" }`,
   look: (path) => `uses: http.get, with: { url: "\${{ connect.url }}/${path}" }`,
 };
 const FAILS = { broken: 1, flaky: 0.3, charge: 0.1 };
 const INSIDE = {
-  effect: (path) => `uses: torture.effect\n    with: { target: "\${{ target.name }}", fails: ${FAILS[path] ?? 0} }`,
+  effect: (path) =>
+    `uses: torture.effect\n    with: { target: "\${{ target.name }}", fails: ${FAILS[path] ?? 0}, secret_file: "\${{ connect.token_file }}" }`,
   look: (path) => `uses: torture.look, with: { target: "\${{ target.name }}", fails: ${FAILS[path] ?? 0} }`,
 };
 
@@ -70,10 +72,11 @@ const writeContent = (folder, manner, host) => {
     storm: { min: 100, max: 100, share: '100%', components: 100, gather: '0s' },
     approval: { remind: '5m', escalate: '10m', expires: '30m' },
   };
-  const targets = (kind) =>
-    [...TARGETS, ...QUIET].map((name) => ({ target: `${kind}-${name}`, connect: { url: `http://${host}` } }));
+  // Beside the folder of the record, where I13 looks for what must not be there.
+  const connect = { url: `http://${host}`, token_file: secretIn(folder) };
+  const targets = (kind) => [...TARGETS, ...QUIET].map((name) => ({ target: `${kind}-${name}`, connect }));
   writeFiles(folder, {
-    'amends.yaml': `${configOf(recovery, Object.fromEntries(KINDS.map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\n`,
+    'amends.yaml': `${configOf(recovery, Object.fromEntries(KINDS.map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\nnotify: { receivers: [ { name: hook, type: webhook, url: "http://${host}/told", bearer_token_file: "${connect.token_file}" } ], routes: [ { receiver: hook } ] }\n`,
     ...Object.fromEntries(
       Object.entries(shapesOf(manner)).flatMap(([kind, { mode, text }]) => [
         [`rules/${kind}.json`, ruleOf(kind, `${kind}Down`, `${kind}/mend`, mode)],
@@ -83,6 +86,9 @@ const writeContent = (folder, manner, host) => {
   });
 };
 
+/** What targets that are receivers as well were told. */
+const heardBy = new Map();
+
 /** The whole of amends on one database, with people who come by its API. */
 const builtFleet = {
   homes: 1,
@@ -91,10 +97,14 @@ const builtFleet = {
     for (const [path, chance] of Object.entries(FAILS))
       target.answer(`/${path}`, () => (random.next() < chance ? 500 : 200));
     writeContent(folder, BY_HTTP, target.host);
-    return () => target.close();
+    heardBy.set(folder, target.heard);
+    return () => {
+      heardBy.delete(folder);
+      return target.close();
+    };
   },
   async start([folder], [fault]) {
-    const amends = await startBuilt(folder, fault);
+    const amends = await startBuilt(folder, fault, { logLevel: 'debug' });
     if (amends === null) return null;
     const idsOf = async (path) => (await amends.call(path)).body.items.map(({ id }) => id);
     const office = {
@@ -111,7 +121,13 @@ const builtFleet = {
             : amends.call(`/api/v1/runs/${runId}/${name}`, act),
     };
     const held = async () => heldBy(amends.pid, join(folder, 'data'));
-    return { gone: amends.gone, kill: amends.kill, offices: [office], held };
+    /** What was told to people, and with `asks` every answer of the API. */
+    const emitted = async (asks) => [
+      ...amends.logged().map((text) => ({ where: 'the log', text })),
+      ...heardBy.get(folder).map((text) => ({ where: 'a notification', text })),
+      ...(asks ? await answersOf((path) => textAt(`${amends.url}${path}`)) : []),
+    ];
+    return { gone: amends.gone, kill: amends.kill, offices: [office], held, emitted };
   },
   close: async () => undefined,
 };
@@ -135,7 +151,7 @@ const leanFleet = (packed) => {
         await lean.kill();
       }
       return opened.then(
-        (offices) => ({ gone: lean.gone, kill: lean.kill, offices, held: lean.held }),
+        (offices) => ({ gone: lean.gone, kill: lean.kill, offices, held: lean.held, emitted: async () => [] }),
         async (error) => {
           if (!lean.hasEnded()) throw error;
           await lean.gone;
@@ -235,6 +251,7 @@ const life = async (fleet, kills, random, end) => {
   let amends = null;
   let lived = null;
   let streams = [];
+  const emitted = [];
   try {
     while (killed < kills && performance.now() < end) {
       const aimed = random.next() < 0.6;
@@ -253,6 +270,7 @@ const life = async (fleet, kills, random, end) => {
         await Promise.race([gone, pause(LONGEST_MS), enough.then(() => pause(random.below(30)))]);
         await amends.kill();
         await Promise.all(streams);
+        emitted.push(...(await amends.emitted(false)));
       }
       killed += 1;
     }
@@ -264,6 +282,7 @@ const life = async (fleet, kills, random, end) => {
       if (amends === null) continue;
       await quiet(folders, amends.offices, random, states);
       lived = await heldAtRest(amends, Math.min);
+      emitted.push(...(await amends.emitted(true)));
       await amends.kill();
     } while (amends === null || folders.some((folder) => openIn(folder) > 0));
     // One that has done nothing yet holds as much as one that has done all that.
@@ -286,7 +305,14 @@ const life = async (fleet, kills, random, end) => {
       const felt = readLedger(join(folder, 'ledger.ndjson'));
       const acknowledged = [...states[index].acknowledged];
       const database = join(folder, 'data/amends.db');
-      checked(`${killed} restarts of ${folder}`, { database, ledger: felt, acknowledged, atRest: true });
+      checked(`${killed} restarts of ${folder}`, {
+        database,
+        ledger: felt,
+        acknowledged,
+        atRest: true,
+        secrets: [SECRET],
+        emitted,
+      });
       sum.acknowledged += acknowledged.length;
       sum.runs += new Set(felt.map(({ run }) => run)).size;
       sum.effects += felt.length;
@@ -315,6 +341,7 @@ const many = async (fleet, wanted, ms, random, say) => {
     while (sum.restarts < wanted && performance.now() < end) {
       const lived = await life(fleet, A_LIFE, random, end);
       for (const name of Object.keys(sum)) sum[name] += lived[name];
+      memory.look();
       say(`${sum.restarts} restarts`);
     }
   };

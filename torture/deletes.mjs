@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { listOld, PROGRESS_BYTES, removeListed } from '../src/actions/files/cleaning.ts';
 import { hold, same } from './expect.mjs';
+import { memory } from './resources.ts';
 
 export const covers = [
   'C8 deletions raced by a process that swaps folders for links tens of thousands of times: 0 outside',
@@ -80,7 +81,10 @@ export default async ({ quick, over }) => {
   try {
     fill(join(folder, 'outside'));
     const enough = quick ? () => sum.swaps >= 20_000 : () => sum.swaps >= 200_000 && sum.deleted >= 100_000;
-    while (!enough() && !(over() && sum.swaps > 0)) await round(folder, sum);
+    while (!enough() && !(over() && sum.swaps > 0)) {
+      await round(folder, sum);
+      memory.look();
+    }
     hold('C8', 'the racer never got in between', sum.leftAlone > 0);
     return `${sum.swaps} swaps against ${sum.deleted} deletions, ${sum.leftAlone} files left alone because of them, 0 outside gone`;
   } finally {

@@ -1,6 +1,6 @@
 // The k-th call of the file system that amends itself makes fails: the halt file, the emergency journal, a secret file,
 // the folder of its record, a backup, a restore; for every k until a pass ends without the fault.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { makeBackup } from '../src/actions/sqlite/backing-up.ts';
 import { performRestore, prepareRestore } from '../src/actions/sqlite/restoring.ts';
 import { StoreUnavailable } from '../src/port/store.ts';
 import { addOrders, breakHeader, countOrders, makeDatabase } from '../test/support/sqlite-files.ts';
-import { configOf, head, ruleOf, verify } from './content.mjs';
+import { configOf, head, ruleOf, SECRET, secretIn, verify } from './content.mjs';
 import { checked, everyK, hold } from './expect.mjs';
 import { withFailingFiles } from './failing-files.mjs';
 import { distinct } from './licences.ts';
@@ -20,7 +20,6 @@ export const covers = [
   'C8 F58 the k-th call of the file system fails during a backup or a restore, for every k: the database is the old one or the new one, and what counts as a backup is one',
 ];
 
-const SECRET = 'correct-horse-battery-staple';
 const labels = { alertname: 'ShopDown', component: 'shop', target: 'main', n: '1' };
 const step = (id, idempotent, secret) =>
   `  - id: ${id}\n    uses: torture.effect\n    with: { target: "\${{ target.name }}", secret_file: "${secret}" }\n    idempotent: ${idempotent}\n    timeout: 1h\n`;
@@ -32,10 +31,10 @@ const turns = async (count) => {
 /** A run whose second step ends while the store cannot be written; then a crash, or the store is back. */
 const enginePass = async (crashes, fault) => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-secret-'));
-  const secret = join(folder, 'token');
-  writeFileSync(secret, `${SECRET}\n`);
+  const secret = secretIn(folder);
   let full = false;
   const rig = await openRig({
+    listen: true,
     config: configOf({ settle: '0s', attempts: [{ max: 3, per: '1h' }] }, { shop: { targets: ['main'] } }),
     files: {
       'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
@@ -95,6 +94,7 @@ const enginePass = async (crashes, fault) => {
       atRest: true,
       oneClock: true,
       secrets: [SECRET],
+      emitted: await rig.emitted(),
     });
     const query = { limit: 10, cursor: null, filters: {}, since: null };
     const [runs, told] = [await rig.store.list('runs', query), await rig.store.list('inbox', query)];

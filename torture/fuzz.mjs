@@ -7,6 +7,7 @@ import { parseDelivery } from '../src/alert/webhook.ts';
 import { loadParts } from '../src/app.ts';
 import { configOf, MEND, ruleOf } from './content.mjs';
 import { checked, hold } from './expect.mjs';
+import { memory } from './resources.ts';
 import { openRig } from './rig.ts';
 
 export const covers = [
@@ -163,6 +164,7 @@ const bodies = async (count, random, over) => {
       );
       if (parsed) accepted += 1;
       if (number % 500 === 0) await rig.settle();
+      if (number % 100 === 0) memory.look();
     }
     await rig.settle();
     hold('C5', 'a prototype is polluted', {}.polluted === undefined);
@@ -193,6 +195,7 @@ const catalogs = async (count, random, over) => {
   ];
   let accepted = 0;
   for (let number = 0; number < count && !over(); number += 1) {
+    if (number % 20 === 0) memory.look();
     const kind = random.below(3);
     if (kind === 2) {
       const said = mutateText(text, random);

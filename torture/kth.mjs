@@ -6,22 +6,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ActionError } from '../src/base/failure.ts';
 import { StoreUnavailable } from '../src/port/store.ts';
-import { configOf, effect, head, MEND, ruleOf, verify } from './content.mjs';
+import { configOf, head, ruleOf, SECRET, secretIn, verify } from './content.mjs';
 import { checked, everyK, hold } from './expect.mjs';
 import { readLedger } from './ledger.ts';
 import { distinct } from './licences.ts';
 import { openRig } from './rig.ts';
 
 export const covers = [
-  'F1 F3 F16 I3 I4 I5 I6 I8 I9 I12 the k-th call of the store fails, for every k',
+  'F1 F3 F16 I3 I4 I5 I6 I8 I9 I12 I13 the k-th call of the store fails, for every k',
   'F53 I5 I6 the k-th command cannot be started, or its helper dies, in five ways, for every k',
-  'F54 I6 the k-th call of the target over HTTP fails in four ways, for every k',
+  'F54 I6 I13 the k-th call of the target over HTTP fails in four ways, for every k',
 ];
 
-const step = (id, idempotent) => `  - id: ${id}\n    ${effect}\n    idempotent: ${idempotent}\n    timeout: 1h\n`;
+/** Each effect is told a secret and gives it away in what it says. */
+const step = (id, idempotent, secret) =>
+  `  - id: ${id}\n    uses: torture.effect\n    with: { target: "\${{ target.name }}", secret_file: "${secret}" }\n    idempotent: ${idempotent}\n    timeout: 1h\n`;
 const SHAPES = {
-  single: MEND,
-  mixed: `${head}steps:\n${step('stop', true)}${step('charge', false)}${step('start', true)}${verify}`,
+  single: (secret) => `${head}steps:\n${step('mend', true, secret)}${verify}`,
+  mixed: (secret) =>
+    `${head}steps:\n${step('stop', true, secret)}${step('charge', false, secret)}${step('start', true, secret)}${verify}`,
 };
 const COUNTED = new Set([
   'receive',
@@ -62,14 +65,16 @@ const failing = (fault) => (store) => {
 };
 
 const storePass = async (shape, fault) => {
+  const folder = mkdtempSync(join(tmpdir(), 'amends-kth-'));
   const rig = await openRig({
+    listen: true,
     config: configOf(
       { settle: '0s', attempts: [{ max: 2, per: '1h' }], cooldown: { after_failure: '5m', after_success: '1m' } },
       { shop: { targets: ['main'] } },
     ),
     files: {
       'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
-      'runbooks/shop/mend.yaml': SHAPES[shape],
+      'runbooks/shop/mend.yaml': SHAPES[shape](secretIn(folder)),
     },
     aroundStore: failing(fault),
   });
@@ -98,9 +103,12 @@ const storePass = async (shape, fault) => {
       acknowledged: ['1'],
       atRest: true,
       oneClock: true,
+      secrets: [SECRET],
+      emitted: await rig.emitted(),
     });
   } finally {
     await rig.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 };
 
@@ -109,12 +117,14 @@ const WAYS = ['refuses', 'resets', 'resets after', 'answers 500'];
 const httpPass = async (fault) => {
   const folder = mkdtempSync(join(tmpdir(), 'amends-kth-'));
   const ledger = join(folder, 'ledger.ndjson');
+  const heard = new Set();
   let calls = 0;
   const server = createServer((request, response) => {
     const chunks = [];
     request.on('data', (chunk) => void chunks.push(chunk));
     request.on('end', () => {
       calls += 1;
+      heard.add(request.headers.authorization);
       const fails = calls === fault.k;
       if (fails) fault.came = true;
       if (fails && fault.way === 'resets') return void request.socket.resetAndDestroy();
@@ -123,14 +133,19 @@ const httpPass = async (fault) => {
         appendFileSync(ledger, `${JSON.stringify({ ...entry, phase: 'in' })}\n`);
       }
       if (fails && fault.way === 'resets after') return void request.socket.resetAndDestroy();
-      response.writeHead(fails ? (fault.way === 'refuses' ? 400 : 500) : 200).end('{}');
+      // Like many a server it says back what it was told.
+      response
+        .writeHead(fails ? (fault.way === 'refuses' ? 400 : 500) : 200)
+        .end(JSON.stringify({ heard: request.headers.authorization ?? null }));
     });
   });
   await new Promise((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const host = `127.0.0.1:${server.address().port}`;
+  const secret = secretIn(folder);
   const post = (id, idempotent) =>
-    `  - id: ${id}\n    uses: http.request\n    with: { url: "\${{ connect.url }}/${id}", method: POST, json: { run: "\${{ run.id }}", step: steps/${id}, target: main } }\n    idempotent: ${idempotent}\n    retry: { attempts: 2, delay: 0s, factor: 1 }\n`;
+    `  - id: ${id}\n    uses: http.request\n    with: { url: "\${{ connect.url }}/${id}", method: POST, json: { run: "\${{ run.id }}", step: steps/${id}, target: main }, bearer_token_file: "${secret}" }\n    idempotent: ${idempotent}\n    retry: { attempts: 2, delay: 0s, factor: 1 }\n`;
   const rig = await openRig({
+    listen: true,
     config: `${configOf({ settle: '0s' }, { shop: { targets: [{ target: 'main', connect: { url: `http://${host}` } }] } })}allow: { hosts: ["${host}"] }\n`,
     files: {
       'rules/shop.json': ruleOf('shop-down', 'ShopDown', 'shop/mend'),
@@ -148,7 +163,10 @@ const httpPass = async (fault) => {
       reference: fault.reference,
       atRest: true,
       oneClock: true,
+      secrets: [SECRET],
+      emitted: await rig.emitted(),
     });
+    if (fault.came === null) hold('I13', 'the secret was never sent', heard.has(`Bearer ${SECRET}`));
   } finally {
     await rig.close();
     server.closeAllConnections();

@@ -30,16 +30,22 @@ const chance = (of) => Math.random() < of;
 /** The target's side of it: each effect is written down and synced, in the moment in which it happens. */
 const actionsOf = (ledger, death) => {
   const write = (entry) => appendFileSync(ledger, `${JSON.stringify(entry)}\n`, { flush: true });
-  const input = z.strictObject({ target: z.string(), fails: z.number().default(0) });
+  const input = z.strictObject({
+    target: z.string(),
+    fails: z.number().default(0),
+    secret_file: z.string().optional(),
+  });
   const effect = {
     summary: 'An effect that its target writes down.',
     effect: 'change',
     input,
-    outputs: {},
+    outputs: { said: 'what its target answered' },
     undo: 'another effect',
     defaultTimeout: 10_000,
-    async run({ target, fails }, context) {
+    async run({ target, fails, secret_file: secret }, context) {
       const { marker } = context;
+      // What is secret ends up in errors and outputs, as it does in real life.
+      const said = secret === undefined ? '' : `heard ${await context.secret(secret)}`;
       const slash = marker.indexOf('/');
       const entry = { run: marker.slice(0, slash), step: marker.slice(slash + 1), target, at: Date.now() };
       context.began();
@@ -48,8 +54,8 @@ const actionsOf = (ledger, death) => {
       await systemClock.sleep(Math.floor(Math.random() * 15));
       write({ ...entry, phase: 'out', left: Date.now() });
       death.leave(moment);
-      if (chance(fails)) throw new ActionError(chance(0.5) ? 'permanent' : 'indeterminate', 'it broke');
-      return { outputs: {} };
+      if (chance(fails)) throw new ActionError(chance(0.5) ? 'permanent' : 'indeterminate', `it broke: ${said}`);
+      return { outputs: { said } };
     },
   };
   const look = {

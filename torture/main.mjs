@@ -1,6 +1,6 @@
 // `npm run torture`: everything that must be survived, done to it. `-- --quick` fits into CI, `-- --only NAME` does one
 // torment, `-- --minutes N` all of them within about that time, `-- --seed N` repeats a run, `-- --only crashes --restarts N` does so many, `-- --list` says what covers each id of test/ids.json.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { register } from 'node:module';
@@ -89,19 +89,17 @@ const createRandom = (from) => {
   return { next, below: (most) => Math.floor(next() * most), of: (list) => list[Math.floor(next() * list.length)] };
 };
 
-// The first child that a process ever starts leaves it a descriptor for good.
-await new Promise((resolve) => void spawn('true', { stdio: 'ignore' }).once('exit', resolve));
+const { course, growing, keepForGood, memory, mib, resources } = await import('./resources.ts');
+const { givenBack, hold } = await import('./expect.mjs');
+await keepForGood();
 const began = performance.now();
 const failed = [];
 for (const name of NAMES) {
   if (given.only !== undefined && !given.only.includes(name)) continue;
   const start = performance.now();
   const { default: torment } = await import(`./${name}.mjs`);
-  const { resources } = await import('./resources.ts');
-  const { givenBack } = await import('./expect.mjs');
-  // Each engine is asked for its descriptors when it is closed; those of the torture's own clients are not its.
-  const held = () => resources();
-  const before = held();
+  const before = resources();
+  memory.begin();
   const ms = (minutes * 60_000 * SHARES[name]) / 100;
   try {
     const figures = await torment({
@@ -113,7 +111,11 @@ for (const name of NAMES) {
       random: createRandom(seed),
       say: (line) => say(`  ${line}`),
     });
-    await givenBack(`the whole of ${name}`, before, held);
+    await givenBack(`the whole of ${name}`, before, () => resources());
+    const seen = memory.seen();
+    hold('I14', growing(seen), growing(seen) === null);
+    const line = course(seen);
+    if (line !== null) say(`  memory ${mib(line.from)} to ${mib(line.to)} MiB over ${seen.length} looks`);
     say(`${name.padEnd(9)} held  ${((performance.now() - start) / 1_000).toFixed(1)} s  ${figures}`);
   } catch (error) {
     failed.push(name);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { checked, hold, same } from './expect.mjs';
+import { memory } from './resources.ts';
 
 export const covers = [
   'I1 I2 F18 eight processes that take turns and ten thousand tries on one cap admit exactly the cap',
@@ -98,6 +99,7 @@ export default async ({ quick, random, say, over }) => {
     const batch = quick ? 20 : index % 4 === 0 ? 1 : 1 + random.below(20);
     const start = performance.now();
     const { given, asked, all } = await round(TRIES, cap, batch);
+    memory.look();
     const took = ((performance.now() - start) / 1_000).toFixed(1);
     say(
       `${TRIES} tries, refused ones ${batch} at a time, on a cap of ${cap}: exactly ${cap}, to ${all} processes; ${given} changes of hands among them, ${asked} among all tries; ${took} s`,

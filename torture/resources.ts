@@ -1,6 +1,8 @@
 // I14: what a process holds, so that a case can be asked whether it gave everything back: processes, file descriptors,
 // timers, temporary files, and memory.
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -100,10 +102,69 @@ const used = (): number => {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;
   }
+  // What the first one lets go of outside the heap is only gone with the second.
+  collect();
   collect();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 };
+
+/** Between two looks, since a collection takes a tenth of a second. */
+const LOOK_EVERY_MS = 1_000;
+/** Fewer say nothing about a direction. */
+const FEWEST_LOOKS = 6;
+
+export type MemoryWatch = {
+  /** Whoever is at rest says so; it is looked at now and then. */
+  look(): void;
+  /** What was in use each time, in bytes. */
+  readonly seen: readonly number[];
+};
+
+/** Looks from now on; `every` milliseconds lie between two of them. */
+export const createMemoryWatch = (every = LOOK_EVERY_MS, inUse: () => number = used): MemoryWatch => {
+  const seen: number[] = [];
+  let last = Number.NEGATIVE_INFINITY;
+  return {
+    seen,
+    look() {
+      if (performance.now() - last < every) return;
+      seen.push(inUse());
+      last = performance.now();
+    },
+  };
+};
+
+let watch = createMemoryWatch();
+/** Of this process, through one torment; each rig that is closed looks. */
+export const memory = {
+  begin: (): void => void (watch = createMemoryWatch()),
+  look: (): void => watch.look(),
+  seen: (): readonly number[] => watch.seen,
+};
+
+/** Where a straight line through what was seen after the first third begins and ends; null when that was too little. */
+export const course = (seen: readonly number[]): { readonly from: number; readonly to: number } | null => {
+  if (seen.length < FEWEST_LOOKS) return null;
+  const rest = seen.slice(Math.ceil(seen.length / 3));
+  const middle = (rest.length - 1) / 2;
+  const mean = rest.reduce((sum, one) => sum + one, 0) / rest.length;
+  const slope =
+    rest.reduce((sum, one, index) => sum + (index - middle) * (one - mean), 0) /
+    rest.reduce((sum, _, index) => sum + (index - middle) ** 2, 0);
+  return { from: mean - slope * middle, to: mean + slope * middle };
+};
+
+/** Null: it does not grow, or it cannot be said. */
+export const growing = (seen: readonly number[]): string | null => {
+  const found = course(seen);
+  if (found === null || found.to <= found.from * MORE + SLACK_BYTES) return null;
+  return `memory goes up from ${mib(found.from)} to ${mib(found.to)} MiB over ${seen.length} looks, the first third left out`;
+};
+
+/** How long the main thread of a process was ready and had no processor, in milliseconds: what others took from it. */
+export const waitedForProcessor = (pid: number): number =>
+  Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1_000_000;
 
 /** A clock whose timers can be counted, those too that keep no process alive. */
 export const countedClock = <Real extends Clock>(clock: Real): Real & { waiting(): number } => {
@@ -127,6 +188,19 @@ export const countedClock = <Real extends Clock>(clock: Real): Real & { waiting(
     },
   };
 };
+
+let kept: Promise<void> | null = null;
+/**
+ * What a process keeps for good from its first child and its first socket on, it has from now on: the pipe by which the
+ * loop hears of signals, and /dev/null, which libuv holds open for the moment in which there are no descriptors left.
+ */
+export const keepForGood = (): Promise<void> =>
+  (kept ??= (async () => {
+    await new Promise((resolve) => void spawn('true', { stdio: 'ignore' }).once('exit', resolve));
+    const server = createServer();
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    await new Promise((resolve) => void server.close(resolve));
+  })());
 
 /** Of this process. `held` are timers on a clock of the case's own. A collection takes a tenth of a second. */
 export const resources = (held = 0, withMemory = false): Resources => ({
@@ -172,14 +246,25 @@ export const notGivenBack = (before: Resources, after: Resources): readonly stri
   for (const what of ['descriptors', 'timers'] as const)
     if (after[what] > before[what])
       found.push(`${after[what]} ${what}, ${before[what]} before${what === 'timers' ? '' : namesOf(before, after)}`);
-  if (before.memory !== null && after.memory !== null && after.memory > before.memory * MORE + SLACK_BYTES)
-    found.push(`${mib(after.memory)} MiB of memory, ${mib(before.memory)} MiB before`);
-  return found;
+  const more = notMore({ before: before.memory, after: after.memory });
+  return more === null ? found : [...found, more];
 };
 
+/** Of memory alone; null: no more than is allowed, or it was not looked at. */
+export const notMore = ({ before, after }: { before: number | null; after: number | null }): string | null =>
+  before === null || after === null || after <= before * MORE + SLACK_BYTES
+    ? null
+    : `${mib(after)} MiB of memory, ${mib(before)} MiB before`;
+
+/** Several may lead to the same: each that was there before takes one away. */
 const namesOf = ({ open: old = [] }: Resources, { open: now = [] }: Resources): string => {
-  const fresh = now.filter((one) => !old.includes(one));
+  const left = [...old];
+  const fresh = now.filter((one) => {
+    const at = left.indexOf(one);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
   return fresh.length === 0 ? '' : `; new are ${fresh.slice(0, 5).join(', ')}`;
 };
 
-const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;
+export const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;

@@ -1,6 +1,6 @@
 // A whole engine in this process, on a real store, with a clock that stands still until it is told to move, and targets
 // that write down what they feel in a file of their own.
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -32,9 +32,11 @@ import { openSqliteStore } from '../src/store/sqlite.ts';
 import { body, must, writeFiles } from '../test/support/engine.ts';
 import type { AlertGiven } from '../test/support/engine.ts';
 import { checkHeld } from './check.ts';
+import { createEmissions } from './emitted.ts';
+import type { Emitted } from './emitted.ts';
 import { readLedger } from './ledger.ts';
 import type { Felt } from './ledger.ts';
-import { countedClock, resources } from './resources.ts';
+import { countedClock, keepForGood, memory, resources } from './resources.ts';
 import type { Resources } from './resources.ts';
 
 export type HeldClock = Clock & {
@@ -175,6 +177,8 @@ export type RigGiven = {
   readonly files: Readonly<Record<string, string | object>>;
   readonly aroundStore?: (store: Store) => Store;
   readonly aroundSpawner?: (spawner: Spawner) => Spawner;
+  /** Keep what it shows to others (`emitted`): where a case has secrets. */
+  readonly listen?: boolean;
 };
 
 export type Rig = {
@@ -194,6 +198,8 @@ export type Rig = {
   settle(): Promise<void>;
   /** As if the process had died: the store is opened anew, nothing is told to what was there before. `between` comes when it is dead; who does not start is started once more. */
   crash(between?: () => void): Promise<void>;
+  /** Everything that it has shown to others, and what it wrote down beside its record; nothing unless it was to `listen`. */
+  emitted(): Promise<readonly Emitted[]>;
   close(): Promise<void>;
 };
 
@@ -221,6 +227,7 @@ const givenBack = async (before: Resources, held: () => number): Promise<void> =
 
 export const openRig = async (given: RigGiven): Promise<Rig> => {
   parts ??= loadParts();
+  await keepForGood();
   const { actions, facts, notifiers } = await parts;
   const before = resources();
   const folder = mkdtempSync(join(tmpdir(), 'amends-torture-'));
@@ -232,7 +239,8 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   });
   const ids = createIds(clock);
   const redactor = createRedactor();
-  const log = createLog(process.env['TORTURE_LOG'] === undefined ? 'silent' : 'debug', redactor);
+  const emissions = given.listen === true ? createEmissions(clock, redactor) : null;
+  const log = emissions?.log ?? createLog(process.env['TORTURE_LOG'] === undefined ? 'silent' : 'debug', redactor);
   const made = createTargets(join(folder, 'ledger.ndjson'), clock);
   const all = new Map([...actions, ...made.actions]);
   writeFiles(folder, { 'amends.yaml': given.config, ...given.files });
@@ -242,6 +250,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
   const haltFile = join(folder, 'halt');
   const data = join(folder, 'data');
   let dead: { now: boolean } = { now: false };
+  let shown: Rig['emitted'] = async () => [];
   const open = async (): Promise<Pick<Rig, 'store' | 'engine' | 'janitor' | 'clockWatch'>> => {
     const steady = createSteadyClock(clock);
     const real = await openSqliteStore({
@@ -283,13 +292,13 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       redactor,
       actions: all,
       facts,
-      notifiers,
+      notifiers: emissions === null ? notifiers : new Map([...notifiers, ['log', emissions.notifier]]),
       spawner: given.aroundSpawner === undefined ? spawner : given.aroundSpawner(spawner),
       sources: {
         alert: (...asked) => counting(() => sources.alert(...asked)),
         query: (...asked) => counting(() => sources.query(...asked)),
       },
-      telemetry: silent,
+      telemetry: emissions?.telemetry ?? silent,
       halt: createHaltFile(haltFile),
       emergency: createEmergencyJournal(join(folder, 'emergency.ndjson')),
       storeHealth: { trouble: () => null },
@@ -297,6 +306,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       loaded: () => loaded,
     };
     const engine = createEngine(context);
+    shown = async () => (await emissions?.of(context, engine)) ?? [];
     return { store, engine, janitor: createJanitor(context), clockWatch: createClockWatch(context, engine.runner) };
   };
 
@@ -342,6 +352,11 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       between();
       Object.assign(rig, await open().catch(open));
     },
+    async emitted() {
+      const journal = join(folder, 'emergency.ndjson');
+      const beside = existsSync(journal) ? [{ where: journal, text: readFileSync(journal, 'latin1') }] : [];
+      return [...(await shown()), ...beside];
+    },
     async close() {
       dead.now = true;
       rig.engine.runner.killSteps('over');
@@ -350,6 +365,7 @@ export const openRig = async (given: RigGiven): Promise<Rig> => {
       await rig.store.close();
       rmSync(folder, { recursive: true, force: true });
       await givenBack(before, () => clock.waiting());
+      memory.look();
     },
   };
   return rig;

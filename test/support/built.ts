@@ -19,6 +19,10 @@ export type Built = {
   hasEnded(this: void): boolean;
   /** POSTs the body, or GETs without one. */
   call<T = unknown>(path: string, body?: string | object): Promise<{ readonly status: number; readonly body: T }>;
+  /** Bytes that it holds after a collection. */
+  memory(this: void): Promise<number>;
+  /** What it has logged so far, a line each. */
+  logged(this: void): readonly string[];
   /** Posts to the webhook; true only for a 202. */
   post(this: void, body: string | Buffer): Promise<boolean>;
   /** kill -9. */
@@ -54,10 +58,18 @@ export const startBuilt = async (
     },
   );
   const gone = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
-  const line = await Promise.race([
-    new Promise<string>((resolve) => void createInterface({ input: child.stdout }).once('line', resolve)),
-    gone.then(() => null),
-  ]);
+  const lines = createInterface({ input: child.stdout });
+  /** The rest of what it writes is its log. */
+  const logged: string[] = [];
+  const asked = new Map<string, (line: string) => void>();
+  lines.on('line', (line) => {
+    const answer = [...asked].find(([start]) => line.startsWith(start));
+    if (answer === undefined) logged.push(line);
+    else answer[1](line);
+  });
+  const answered = async (start: string): Promise<string | null> =>
+    Promise.race([new Promise<string>((resolve) => void asked.set(start, resolve)), gone.then(() => null)]);
+  const line = await answered('{"url":');
   if (line === null) return null;
   const { url } = JSON.parse(line) as { url: string };
   const call: Built['call'] = async <T>(path: string, body?: string | object) => {
@@ -73,6 +85,14 @@ export const startBuilt = async (
     gone,
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     call,
+    logged: () => logged,
+    async memory() {
+      const answer = answered('{"memory":');
+      child.kill('SIGUSR2');
+      const said = await answer;
+      if (said === null) throw new Error('it has ended');
+      return (JSON.parse(said) as { memory: number }).memory;
+    },
     post: (body) =>
       call('/webhook/alertmanager', body.toString()).then(
         ({ status }) => status === 202,

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -12,7 +13,7 @@ import { check, checkHeld } from '../../../torture/check.ts';
 import type { Checked } from '../../../torture/check.ts';
 import type { Felt } from '../../../torture/ledger.ts';
 import { distinct } from '../../../torture/licences.ts';
-import { countedClock, resources } from '../../../torture/resources.ts';
+import { countedClock, course, createMemoryWatch, growing, resources } from '../../../torture/resources.ts';
 import { openRig } from '../../../torture/rig.ts';
 
 const HOUR = 3_600_000;
@@ -391,8 +392,91 @@ describe('what the checker is given', () => {
     ['I9', 'an acknowledged alert that is nowhere', () => ({ acknowledged: [...sound.acknowledged, '7'] })],
     ['I12', 'more effects than without faults', () => ({ reference: distinct(sound.ledger).size - 1 })],
     ['I13', 'a secret on record', () => ({ secrets: ['because'] })],
+    [
+      'I13',
+      'a secret that was shown in another form',
+      () => ({
+        secrets: ['nowhere+else/at=all'],
+        emitted: [{ where: 'the log', text: `it said ${Buffer.from('nowhere+else/at=all').toString('base64')}` }],
+      }),
+    ],
   ])('%s: %s is found', (id, _, change) => {
     expect(idsOf({ ...sound, ...change() })).toContain(id);
+  });
+
+  it('I13: a secret beside the record, in an archive, or in what others were shown is found with its place', () => {
+    const place = mkdtempSync(join(tmpdir(), 'amends-check-'));
+    try {
+      copyFileSync(sound.database, join(place, 'amends.db'));
+      const given = { ...sound, database: join(place, 'amends.db'), secrets: ['s+cret'] };
+      expect(check(given)).toEqual([]);
+      writeFileSync(join(place, 'old.ndjson.gz'), gzipSync('a line with s+cret in it'));
+      writeFileSync(join(place, 'emergency.ndjson'), 'a line with s%2Bcret in it');
+      const emitted = [
+        { where: 'the log', text: 'nothing' },
+        { where: 'a notification', text: 'it is s+cret' },
+        { where: 'the answer to /api/v1/runs', text: '{"detail":"732b63726574"}' },
+      ];
+      expect(check({ ...given, emitted }).map(({ what }) => what)).toEqual(
+        expect.arrayContaining([
+          `a secret is in ${join(place, 'old.ndjson.gz')}`,
+          `a secret is in ${join(place, 'emergency.ndjson')}`,
+          'a secret is in a notification',
+          'a secret is in the answer to /api/v1/runs',
+        ]),
+      );
+    } finally {
+      rmSync(place, { recursive: true, force: true });
+    }
+  });
+
+  it('I13: what a case shows to others is kept: its log, its notifications, its metrics and the answers of its API', async () => {
+    const secret = 'correct-horse+battery/staple=7';
+    const place = mkdtempSync(join(tmpdir(), 'amends-check-'));
+    const token = join(place, 'token');
+    writeFileSync(token, secret);
+    const rig = await openRig({
+      config: CONFIG,
+      files: {
+        'rules/first.json': rule('first', 20),
+        'rules/asked.json': rule('asked', 5, 'approve'),
+        'runbooks/shop/mend.yaml': RUNBOOK.replaceAll(
+          '{ target: "${{ target.name }}" }\n    idempotent',
+          `{ target: "\${{ target.name }}", secret_file: "${token}" }\n    idempotent`,
+        ),
+      },
+      listen: true,
+    });
+    try {
+      rig.targets.manner('a', 'breaks');
+      await rig.submit([
+        { labels: { alertname: 'Down', component: 'shop', target: 'a' } },
+        { labels: { alertname: 'Odd', component: 'shop', target: 'b' } },
+      ]);
+      await rig.settle();
+      const emitted = await rig.emitted();
+      const text = (where: string): string =>
+        emitted
+          .filter((one) => one.where === where)
+          .map((one) => one.text)
+          .join('\n');
+      expect(emitted.filter(({ text: said }) => said.includes('Internal error'))).toEqual([]);
+      expect(text('the log')).toContain('a run ended');
+      expect(
+        emitted.some(({ where, text: said }) => where.includes('/runs/') && said.includes('it broke with [redacted]')),
+      ).toBe(true);
+      expect(text('a notification')).toContain('"topic":"approval"');
+      expect(text('the answer to /metrics')).toContain('amends_steps_total{action="torture.effect",result="failed"} 1');
+      expect(text('the answer to /api/v1/runs')).toContain('"target":"a"');
+      expect(emitted.some(({ where }) => where.startsWith('the answer to /api/v1/decisions/'))).toBe(true);
+      const given = { database: rig.database, ledger: rig.targets.felt(), emitted };
+      expect(check({ ...given, secrets: [secret] })).toEqual([]);
+      // What stands there in its place is found, so it was really looked at.
+      expect(check({ ...given, secrets: ['it broke'] }).map(({ id }) => id)).toContain('I13');
+    } finally {
+      await rig.close();
+      rmSync(place, { recursive: true, force: true });
+    }
   });
 
   it('I7: a run that began during maintenance is found', () => {
@@ -405,7 +489,14 @@ describe('what the checker is given', () => {
 });
 
 describe('what a process held', () => {
-  const before = { processes: ['1'], descriptors: 20, timers: 3, files: ['/tmp/a'], memory: 50_000_000 };
+  const before = {
+    processes: ['1'],
+    descriptors: 20,
+    open: ['/dev/null'],
+    timers: 3,
+    files: ['/tmp/a'],
+    memory: 50_000_000,
+  };
 
   it.each([
     ['nothing else', {}, []],
@@ -415,6 +506,11 @@ describe('what a process held', () => {
     ['a process in the place of another', { processes: ['2'] }, ['1 processes are left: 2']],
     ['a file descriptor', { descriptors: 21 }, ['21 descriptors, 20 before']],
     ['a timer', { timers: 4 }, ['4 timers, 3 before']],
+    [
+      'a descriptor to what another one leads to',
+      { descriptors: 22, open: ['/dev/null', '/dev/null'] },
+      ['22 descriptors, 20 before; new are /dev/null'],
+    ],
     ['a temporary file', { files: ['/tmp/a', '/tmp/b'] }, ['1 temporary files are left: /tmp/b']],
     ['more than a tenth more memory', { memory: 57_000_000 }, ['54.4 MiB of memory, 47.7 MiB before']],
   ])('I14: %s', (_, change, found) => {
@@ -451,5 +547,35 @@ describe('what a process held', () => {
     expect(clock.waiting()).toBe(0);
     const { processes, files } = resources();
     expect({ processes, files }).toEqual({ processes: start.processes, files: start.files });
+  });
+});
+
+describe('I14: memory over a torment', () => {
+  const MIB = 1_048_576;
+  /** As many looks, each by so much more than the one before, with noise. */
+  const looks = (count: number, more: number): readonly number[] =>
+    Array.from({ length: count }, (_, index) => (40 + index * more + (index % 3) * 0.3) * MIB);
+
+  it('that goes up and up is found, however little it is each time', () => {
+    expect(growing(looks(300, 0.05))).toMatch(/^memory goes up from 45(\.\d)? to 55(\.\d)? MiB over 300 looks/);
+    expect(growing(looks(300, 0.01))).toBeNull();
+  });
+
+  it('that comes to rest after a while, goes down, or was hardly looked at is none', () => {
+    expect(growing([20, 30, 40, 40, 40.2, 40.1, 39.9, 40, 40.1].map((mib) => mib * MIB))).toBeNull();
+    expect(growing(looks(30, -0.5))).toBeNull();
+    expect(course(looks(5, 10))).toBeNull();
+  });
+
+  it('is really measured: what is kept shows, what is let go of does not', () => {
+    const watch = createMemoryWatch(0);
+    const kept: number[][] = [];
+    for (let turn = 0; turn < 12; turn += 1) {
+      const made = Array.from({ length: 200_000 }, (_, index) => index + turn + 0.5);
+      if (turn >= 4) kept.push(made);
+      watch.look();
+    }
+    expect(kept).toHaveLength(8);
+    expect(growing(watch.seen)).toMatch(/^memory goes up/);
   });
 });
