@@ -13,7 +13,7 @@ import { root, setUp } from '../scripts/setup.mjs';
 const SHARES = {
   storm: 10,
   race: 8,
-  crashes: 40,
+  crashes: 38,
   model: 18,
   order: 2,
   kth: 2,
@@ -21,6 +21,7 @@ const SHARES = {
   fuzz: 6,
   children: 4,
   deletes: 2,
+  labels: 2,
   clock: 2,
   long: 2,
   strangers: 2,
