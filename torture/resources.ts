@@ -264,7 +264,7 @@ const namesOf = ({ open: old = [] }: Resources, { open: now = [] }: Resources): 
     if (at >= 0) left.splice(at, 1);
     return at < 0;
   });
-  return fresh.length === 0 ? '' : `; new are ${fresh.slice(0, 5).join(', ')}`;
+  return fresh.length === 0 ? '' : `; new are ${fresh.slice(0, 12).join(', ')}`;
 };
 
 export const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;
