@@ -115,7 +115,10 @@ if (does === 'down') {
       alertname: 'PostgresMigrationFailed',
       asks: true,
       break: () =>
-        server.run('shop', 'ALTER TABLE orders ADD COLUMN IF NOT EXISTS note TEXT; UPDATE schema_migrations SET version = 3'),
+        server.run(
+          'shop',
+          'ALTER TABLE orders ADD COLUMN IF NOT EXISTS note TEXT; UPDATE schema_migrations SET version = 3',
+        ),
       healthy: async () => (await server.run('shop', 'SELECT version FROM schema_migrations')).rows[0].version === 2,
     },
   ].map((fault) => ({ target: 'shop', source: SOURCE, figureMs: null, after: letGo, ...fault }));
