@@ -48,7 +48,7 @@ const place = async (folder: string, stage: Stage): Promise<Place> => {
 
 const begin = async (): Promise<{
   amends: Shipped;
-  served(): Promise<readonly string[]>;
+  served(this: void): Promise<readonly string[]>;
   places: Readonly<Record<Stage, Place>>;
 }> => {
   const folder = await servers.folder();

@@ -18,8 +18,8 @@ const SCALED_FROM = 'amends/scaled-from';
 type Workload = {
   readonly what: string;
   readonly needs: Parameters<typeof withCluster>[2];
-  look(cluster: Cluster): Promise<Pick<StatefulSet, 'metadata' | 'spec'>>;
-  patch(cluster: Cluster, patch: JsonObject): Promise<Changed>;
+  look(this: void, cluster: Cluster): Promise<Pick<StatefulSet, 'metadata' | 'spec'>>;
+  patch(this: void, cluster: Cluster, patch: JsonObject): Promise<Changed>;
 };
 
 type Named = {
