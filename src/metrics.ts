@@ -56,6 +56,8 @@ export type Metrics = {
   loaded(what: { readonly config: string; readonly catalog: string; readonly revision: string | null }): void;
   /** How long a commit of the store took, in milliseconds. */
   committed(ms: number): void;
+  /** How a probe went last, since amends started; null: not yet. */
+  lastProbe(probe: ProbeLabels): { readonly success: boolean; readonly at: number } | null;
   /** `route` is the pattern of a known route, or `other`. */
   request(route: string, status: number): void;
   /** The text of a scrape. What cannot be collected is left as it was, and `amends_store_up` says so. */
@@ -96,6 +98,7 @@ export const createMetrics = (options: MetricsOptions): Metrics => {
     },
     loaded: ({ config, catalog, revision }) => families.configInfo.show({ config, catalog, revision: revision ?? '' }),
     committed: (ms) => families.commit.observe({}, ms / SECONDS),
+    lastProbe: probes.last,
     request: (route, status) => families.requests.inc({ route, status: `${Math.floor(status / 100)}xx` }),
     async text() {
       try {
@@ -120,11 +123,15 @@ type ProbeLabels = Vocabulary['probes'][number];
 
 /** What probes found; a probe that a reload took away is told of no more, since nobody would ever mend its last word. */
 const createProbeSeries = (families: Families) => {
-  const shown = new Map<string, { readonly labels: ProbeLabels; readonly outputs: Set<string> }>();
+  const shown = new Map<
+    string,
+    { readonly labels: ProbeLabels; readonly outputs: Set<string>; readonly last: { success: boolean; at: number } }
+  >();
   const nameOf = ({ probe, component, target }: ProbeLabels): string => JSON.stringify([probe, component, target]);
   const show: Telemetry['probe'] = ({ name: probe, component, target }, { success, ms, at, outputs }) => {
     const labels = { probe, component, target };
-    const known = shown.get(nameOf(labels)) ?? { labels, outputs: new Set<string>() };
+    const last = { success, at };
+    const known = { labels, outputs: shown.get(nameOf(labels))?.outputs ?? new Set<string>(), last };
     shown.set(nameOf(labels), known);
     families.probeSuccess.set(labels, success ? 1 : 0);
     families.probeDuration.set(labels, ms / SECONDS);
@@ -138,6 +145,7 @@ const createProbeSeries = (families: Families) => {
   };
   return {
     show,
+    last: (labels: ProbeLabels) => shown.get(nameOf(labels))?.last ?? null,
     only(declared: readonly ProbeLabels[]) {
       const stay = new Set(declared.map(nameOf));
       for (const [name, { labels, outputs }] of shown) {

@@ -16,6 +16,7 @@ export const haltCard = (halt: Row): Drawn => {
     h('h3', {}, 'Everything stands still'),
     h('p', {}, file ? text(halt['reason']) : `Halted by ${by(halt)}`),
     when(halt['at']) === null ? null : h('p', { class: 'when' }, 'since ', time(when(halt['at']))),
+    h('p', {}, 'What waits keeps its time.'),
     halt['hard'] === true ? h('p', {}, 'Hard: steps that were under way were aborted.') : null,
     file
       ? [h('p', {}, 'A halt file is lifted where it lies:'), cli('amends resume --file --storage.path=...')]

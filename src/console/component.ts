@@ -77,6 +77,12 @@ const strategyItem = (component: Row, runbook: Row): Drawn =>
     runbook['effect'] === 'destroy' ? badge('destroy') : null,
   );
 
+/** Of a probe that failed, the cause is in its metrics and in the log. */
+const lastWord = ({ success, at }: Row): Drawn =>
+  when(at) === null
+    ? [badge('not yet', 'plain'), ' ']
+    : [badge(success === true ? 'succeeded' : 'failed'), ' ', time(when(at), 'short'), ' '];
+
 const draw = (body: Row): readonly Drawn[] => {
   const component = row(body['component']);
   const name = text(component['name']);
@@ -153,6 +159,7 @@ const draw = (body: Row): readonly Drawn[] => {
               h(
                 'li',
                 { key: text(probe['name']) },
+                lastWord(row(probe['last'])),
                 h('code', {}, text(probe['uses'])),
                 ` ${text(probe['name'])} on ${text(probe['target'])} every ${text(probe['every'])}`,
               ),

@@ -42,6 +42,8 @@ const NAVIGATION: ReadonlyArray<readonly [string, string]> = [
 
 /** Changes of one moment are read together. */
 const GATHER_MS = 300;
+/** However much happens: a phone reads no faster. */
+const APART_MS = 1_000;
 /** While there is no stream. */
 const ASK_MS = 10_000;
 /** With a stream too: a countdown that ended, a cooldown that is over tell nobody. */
@@ -58,6 +60,7 @@ let live: Live | null = null;
 let freshAt = 0;
 let lost = false;
 let askedAt = 0;
+let reading: Shown | null = null;
 let cancelRefresh: (() => void) | null = null;
 let waiting: number | null = null;
 let halted: boolean | null = null;
@@ -163,9 +166,19 @@ const refused = (answer: Extract<Answer, { ok: false }>): readonly Drawn[] => [
   cli('amends status'),
 ];
 
-/** Reads anew what is shown. */
+/** Reads anew what is shown. Never twice at once: of two answers on a slow network the older might come last. */
 const refresh = async (): Promise<void> => {
   cancelRefresh = null;
+  if (shown === null) return;
+  if (reading === shown) {
+    soon();
+    return;
+  }
+  reading = shown;
+  await read().finally(() => (reading = null));
+};
+
+const read = async (): Promise<void> => {
   const asked = shown;
   if (asked === null) return;
   askedAt = now();
@@ -208,7 +221,7 @@ const note = (view: View, body: Row, standing: Answer | null): void => {
 };
 
 const soon = (): void => {
-  cancelRefresh ??= after(GATHER_MS, () => void refresh());
+  cancelRefresh ??= after(Math.max(GATHER_MS, askedAt + APART_MS - now()), () => void refresh());
 };
 
 const again = (): void => {
@@ -290,7 +303,7 @@ const begin = async (): Promise<void> => {
   live = follow({
     changed: soon,
     heard: () => {
-      if (!lost && cancelRefresh === null) freshAt = Math.max(freshAt, freshAt === 0 ? 0 : now());
+      if (!lost && cancelRefresh === null && reading === null) freshAt = Math.max(freshAt, freshAt === 0 ? 0 : now());
     },
     turned: () => {
       frame();

@@ -193,7 +193,7 @@ export const troubles = (component: Row): readonly Drawn[] => {
           ' ',
           time(when(component['cooldownUntil']), 'left'),
           ', until ',
-          time(when(component['cooldownUntil'])),
+          time(when(component['cooldownUntil']), 'at'),
         ),
   ].filter((one) => one !== null);
 };

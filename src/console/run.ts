@@ -89,6 +89,8 @@ const draw = (body: Row): readonly Drawn[] => {
   return [
     heading(run),
     ask(run),
+    section('Step by step', stepsInFull(run)),
+    section('Verification', verification(run)),
     section(
       'What it is',
       facts([
@@ -138,8 +140,6 @@ const draw = (body: Row): readonly Drawn[] => {
       ),
       shown('Inputs', run['inputs'], true),
     ),
-    section('Step by step', stepsInFull(run)),
-    section('Verification', verification(run)),
     section(
       'Why',
       h('p', { class: 'why' }, text(why['why'])),

@@ -38,10 +38,12 @@ export const stepsInShort = (run: Row): Drawn =>
     h('li', { key: 'verify' }, badge(verifyState(run)), ' verification'),
   );
 
+const isUnderWay = ({ status }: Row): boolean => status === 'started' || status === 'undoing';
+
 const took = (step: Row): Drawn => {
   const [began, ended] = [when(step['startedAt']), when(step['endedAt'])];
   if (began === null) return '';
-  if (step['status'] === 'started' || step['status'] === 'undoing') return time(began, 'since');
+  if (isUnderWay(step)) return time(began, 'since');
   return ended === null ? '' : short((parse(ended) ?? 0) - (parse(began) ?? 0));
 };
 
@@ -77,7 +79,7 @@ const stepItem = (step: Row): Drawn => {
       'p',
       { class: 'when' },
       when(step['startedAt']) === null ? null : [time(when(step['startedAt']), 'at'), '. '],
-      took(step) === '' ? null : ['Took ', took(step), '. '],
+      took(step) === '' ? null : [isUnderWay(step) ? 'For ' : 'Took ', took(step), '. '],
       number(tries) > 1 ? `${number(tries)} tries. ` : '',
       when(step['retryAt']) === null ? null : ['Next try ', time(when(step['retryAt']), 'short'), '.'],
     ),

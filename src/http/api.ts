@@ -12,7 +12,7 @@ import { componentFigures } from './figures.ts';
 import type { ComponentFigures } from './figures.ts';
 import { readHalt } from './halt.ts';
 import { readSince } from './outside.ts';
-import { explained, readOverview } from './overview.ts';
+import { explained, readOverview, shared } from './overview.ts';
 import { Refused } from './problem.ts';
 import { readEvidence } from './evidence.ts';
 import {
@@ -30,6 +30,9 @@ import { runbookPage } from './runbook-page.ts';
 const missing = (what: string): Refused =>
   new Refused({ status: 404, title: 'Not found', detail: `There is no ${what}.` });
 
+/** The overview reads some hundred rows: however many look at it in a storm, it is put together so often at most. */
+const OVERVIEW_EVERY_MS = 500;
+
 export const createHandlers = (context: ApiContext): Handlers => ({
   ...fromStore(context),
   ...reports(context),
@@ -39,6 +42,15 @@ export const createHandlers = (context: ApiContext): Handlers => ({
 
 const fromStore = (context: ApiContext): Handlers => {
   const { store, clock } = context;
+  const overview = shared(clock, OVERVIEW_EVERY_MS, async () => {
+    const components = (await componentFigures(context)).map((figures) => summary(context, figures));
+    return {
+      version: context.version,
+      mode: context.loaded().config.recovery.mode,
+      ...(await readOverview(context)),
+      components,
+    };
+  });
   const lists =
     (kind: keyof Rows) =>
     async ({ query }: Call): Promise<Reply> => {
@@ -78,11 +90,7 @@ const fromStore = (context: ApiContext): Handlers => {
     },
     'degraded-modes': async ({ query }) => ({ body: slice(await readDegradedModes(context), query) }),
     'halt-state': async () => ({ body: await readHalt(context) }),
-    overview: async () => {
-      const components = (await componentFigures(context)).map((figures) => summary(context, figures));
-      const { recovery } = context.loaded().config;
-      return { body: { version: context.version, mode: recovery.mode, ...(await readOverview(context)), components } };
-    },
+    overview: async () => ({ body: await overview() }),
     logout: () => ({ body: {} }),
     session: ({ principal, session = null }) => {
       const { name, role, local } = principal;
@@ -167,14 +175,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
           ...summary(context, figures),
           inventory,
           allowedActions: component.allowedActions,
-          probes: loaded()
-            .config.probes.filter((probe) => probe.component === name)
-            .map((probe) => ({
-              name: probe.name,
-              uses: probe.uses,
-              target: probe.target,
-              every: formatDuration(probe.every),
-            })),
+          probes: probesOf(context, name),
           policy: readable(component.policy),
         },
       };
@@ -246,6 +247,14 @@ const listQuery = ({ limit, cursor, since, ...given }: Readonly<Record<string, u
     since: from,
   };
 };
+
+const probesOf = ({ loaded, metrics }: ApiContext, component: string): readonly unknown[] =>
+  loaded()
+    .config.probes.filter((probe) => probe.component === component)
+    .map(({ name, uses, target, every }) => {
+      const last = metrics.lastProbe({ probe: name, component, target });
+      return { name, uses, target, every: formatDuration(every), last };
+    });
 
 /** A page of what is held in memory, in its own order; the cursor is how far the page before went. */
 const slice = (

@@ -1,5 +1,7 @@
 // What a handler of the API is given and gives back.
+import type { Clock } from '../base/clock.ts';
 import type { Result } from '../base/failure.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Desk } from '../port/desk.ts';
 import type { Principal } from './auth.ts';
 import type { FiguresContext } from './figures.ts';
@@ -24,6 +26,8 @@ export type PageReply = { readonly page: string };
 export type Handlers = Readonly<Record<string, (call: Call) => Promise<Reply | PageReply> | Reply | PageReply>>;
 
 export type ApiContext = FiguresContext & {
+  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'sleep'>;
+  readonly metrics: Pick<Metrics, 'lastProbe'>;
   readonly desk: Desk;
   readonly version: string;
   readonly runLog: RunLog;

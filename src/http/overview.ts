@@ -1,4 +1,5 @@
 // What somebody who was just woken has to know, in one answer: what stands still, what waits, what runs, what was decided.
+import type { Clock } from '../base/clock.ts';
 import type { DecisionRow, Store } from '../port/store.ts';
 import { explain } from '../replay/explain.ts';
 import type { FiguresContext } from './figures.ts';
@@ -9,7 +10,7 @@ import type { RunView } from './run-view.ts';
 
 const MOST_OPEN = 100;
 const MOST_RUNS = 50;
-const NEWEST_DECISIONS = 300;
+const NEWEST_DECISIONS = 200;
 const MOST_GROUPS = 20;
 const MOST_TARGETS = 5;
 
@@ -103,6 +104,28 @@ export const readOverview = async (context: FiguresContext): Promise<Overview> =
     decisions: await grouped(store, decisions.items),
     lastAlert: alerts.items[0] === undefined ? null : { at: alerts.items[0].at },
   };
+};
+
+/**
+ * One answer for all who ask while it is not begun yet, begun at most every so often. What happened before somebody asked
+ * is in what they are told.
+ */
+export const shared = <T>(
+  clock: Pick<Clock, 'monotonic' | 'sleep'>,
+  everyMs: number,
+  work: () => Promise<T>,
+): (() => Promise<T>) => {
+  let next: Promise<T> | null = null;
+  let begunAt = -Infinity;
+  const begin = async (): Promise<T> => {
+    const wait = begunAt + everyMs - clock.monotonic();
+    // Always a turn later: until then `next` is this one.
+    await (wait > 0 ? clock.sleep(wait) : null);
+    next = null;
+    begunAt = clock.monotonic();
+    return work();
+  };
+  return () => (next ??= begin());
 };
 
 /** Newest first. A thousand targets that fail at once are one line. */

@@ -104,6 +104,37 @@ describe('the overview', () => {
     expect(await held.page.title()).toMatch(/^HALTED - /);
   });
 
+  itOnChromium(
+    'says of a component that failed what holds it now, for how long, and what people are to do',
+    async () => {
+      world.letMend();
+      world.shop.override = ({ path }) =>
+        path.startsWith('/mend/') ? { status: 500, json: { why: 'no space' } } : null;
+      await world.fire('ShopDown', 'shop', 'main');
+      expect(await world.run('mend', 'done')).toMatchObject({ outcome: 'unresolved', cause: 'step_failed' });
+      await open('/console');
+      const back = held.page.locator('section', { hasText: 'Held back' });
+      await back.getByText('no_checkout: nobody can pay').waitFor();
+      expect((await back.innerText()).replaceAll(/\s+/g, ' ')).toMatch(
+        /shop degraded no_checkout cooldown (5 min|4 min \d+ s) left, until \d\d:\d\d:\d\d UTC/,
+      );
+      await held.page.getByRole('link', { name: 'mend' }).first().click();
+      await sees(/Did not help \(step failed\)/);
+      await sees(/500/);
+      await held.page.getByRole('link', { name: 'What a human does when it does not help' }).click();
+      await sees('Look at the load balancer first.');
+      await open('/console/components/shop');
+      await held.page.getByRole('row', { name: '1h 1 3' }).waitFor();
+      await until('the probe has been', async () => {
+        await held.page.reload();
+        await held.page.getByText('Live', { exact: true }).waitFor();
+        return /succeeded\s+\d+ s ago\s+http\.get\s+front on main every 1h/.test(
+          await held.page.locator('main').innerText(),
+        );
+      });
+    },
+  );
+
   itOnChromium('tells a storm of targets as one line and not as many', async () => {
     for (const target of ['eu', 'us', 'asia', 'africa']) await world.fire('Unheard', 'orders', target);
     await open('/console');
