@@ -118,7 +118,7 @@ describe('the overview', () => {
       expect((await back.innerText()).replaceAll(/\s+/g, ' ')).toMatch(
         /shop degraded no_checkout cooldown (5 min|4 min \d+ s) left, until \d\d:\d\d:\d\d UTC/,
       );
-      await held.page.getByRole('link', { name: 'mend' }).first().click();
+      await held.page.getByRole('link', { name: 'mend', exact: true }).first().click();
       await sees(/Did not help \(step failed\)/);
       await sees(/500/);
       await held.page.getByRole('link', { name: 'What a human does when it does not help' }).click();
