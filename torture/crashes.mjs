@@ -74,9 +74,13 @@ const writeContent = (folder, manner, host) => {
   };
   // Beside the folder of the record, where I13 looks for what must not be there.
   const connect = { url: `http://${host}`, token_file: secretIn(folder) };
+  const receivers =
+    manner === BY_HTTP
+      ? `notify: { receivers: [ { name: hook, type: webhook, url: "http://${host}/told", bearer_token_file: "${connect.token_file}" } ], routes: [ { receiver: hook } ] }\n`
+      : '';
   const targets = (kind) => [...TARGETS, ...QUIET].map((name) => ({ target: `${kind}-${name}`, connect }));
   writeFiles(folder, {
-    'amends.yaml': `${configOf(recovery, Object.fromEntries(KINDS.map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\nnotify: { receivers: [ { name: hook, type: webhook, url: "http://${host}/told", bearer_token_file: "${connect.token_file}" } ], routes: [ { receiver: hook } ] }\n`,
+    'amends.yaml': `${configOf(recovery, Object.fromEntries(KINDS.map((kind) => [kind, { targets: targets(kind) }])))}allow: { hosts: ["${host}"] }\n${receivers}`,
     ...Object.fromEntries(
       Object.entries(shapesOf(manner)).flatMap(([kind, { mode, text }]) => [
         [`rules/${kind}.json`, ruleOf(kind, `${kind}Down`, `${kind}/mend`, mode)],
@@ -92,6 +96,8 @@ const heardBy = new Map();
 /** The whole of amends on one database, with people who come by its API. */
 const builtFleet = {
   homes: 1,
+  // So long a connection to a receiver is kept, in case there is more to tell.
+  restMs: 5_000,
   async prepare(folder, random) {
     const target = await createTarget(join(folder, 'ledger.ndjson'), () => random.below(15));
     for (const [path, chance] of Object.entries(FAILS))
@@ -137,6 +143,7 @@ const leanFleet = (packed) => {
   const spare = [];
   return {
     homes: 8,
+    restMs: 0,
     prepare: async (folder) => {
       writeContent(folder, INSIDE, '127.0.0.1:1');
       return async () => undefined;
@@ -195,13 +202,14 @@ const stream = async (gone, office, random, state, posted) => {
   }
 };
 
-/** Alerts without a decision and runs without an end, by the file. */
+/** Alerts without a decision, runs without an end and what nobody was told yet, by the file. */
 const openIn = (folder) => {
   const database = new Database(join(folder, 'data/amends.db'), { readonly: true });
   try {
     return database
       .prepare(
-        `select (select count(*) from alerts where decided = 0) + (select count(*) from runs where state <> 'done')`,
+        `select (select count(*) from alerts where decided = 0) + (select count(*) from runs where state <> 'done')
+           + (select count(*) from outbox where status = 'pending')`,
       )
       .pluck()
       .get();
@@ -218,7 +226,7 @@ const quiet = async (folders, offices, random, states) => {
       const resolved = bodyOf(last.map((labels) => ({ labels, status: 'resolved' })));
       if (!(await offices[index].post(resolved))) state.firing.push(...last);
     }
-  await untilFound('the end of every run and a decision about every alert', 60_000, async () => {
+  await untilFound('the end of every run, a decision about every alert and the telling of it', 60_000, async () => {
     for (const office of offices) await people(office, random);
     // Whoever looks all the time takes the time that he waits for.
     await pause(100);
@@ -281,6 +289,7 @@ const life = async (fleet, kills, random, end) => {
       killed += 1;
       if (amends === null) continue;
       await quiet(folders, amends.offices, random, states);
+      await pause(fleet.restMs);
       lived = await heldAtRest(amends, Math.min);
       emitted.push(...(await amends.emitted(true)));
       await amends.kill();

@@ -1,8 +1,7 @@
 // `amends history`: what was recovered in the last hours, and how often it helped.
 import type { Command, Invocation } from './terminal/command.ts';
-import { textOption } from './terminal/command.ts';
 import { FINE } from './terminal/edge.ts';
-import { wholeOption } from './terminal/acting.ts';
+import { componentOption, wholeOption } from './terminal/acting.ts';
 import { outcomeOf } from './terminal/run-text.ts';
 import { between, table } from './terminal/text.ts';
 
@@ -23,13 +22,10 @@ export const command: Command = {
 };
 
 const show = async (invocation: Invocation): Promise<number> => {
-  const { client, edge, options, output } = invocation;
+  const { client, edge, output } = invocation;
   const hours = wholeOption(invocation, 'hours', 24 * 366);
-  const runs = await client.list(
-    '/api/v1/runs',
-    { since: `${hours}h`, component: textOption(options, 'component') },
-    MOST,
-  );
+  const component = await componentOption(invocation);
+  const runs = await client.list('/api/v1/runs', { since: `${hours}h`, component }, MOST);
   const outcomes: Record<string, number> = {};
   for (const run of runs) {
     const outcome = String(run['outcome'] ?? run['state']);

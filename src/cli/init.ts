@@ -10,6 +10,7 @@ import type { Proposal, Series } from '../replay/proposal.ts';
 import type { Resemblance, TeamAlert } from '../replay/resemblance.ts';
 import type { Catalog } from '../catalog.ts';
 import type { Command, Invocation } from './terminal/command.ts';
+import { unanswered } from './terminal/client.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import { printable, table } from './terminal/text.ts';
@@ -176,15 +177,15 @@ const ask = async (url: string, what: string): Promise<unknown> => {
   } catch (error) {
     const { cause, message } = error as Error;
     const reason = cause instanceof Error ? cause.message : message;
-    throw new Misuse(
+    throw unanswered(
       `${what} does not answer at ${new URL(url).origin} (${reason}).\nIs the address right, and can it be reached from here?`,
     );
   }
-  if (!response.ok) throw new Misuse(`${what} answers ${response.status} at ${url}.\nIs this its address?`);
+  if (!response.ok) throw unanswered(`${what} answers ${response.status} at ${url}.\nIs this its address?`);
   try {
     return await response.json();
   } catch {
-    throw new Misuse(`${what} does not answer with JSON at ${url}.\nIs this its address?`);
+    throw unanswered(`${what} does not answer with JSON at ${url}.\nIs this its address?`);
   }
 };
 

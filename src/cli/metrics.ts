@@ -5,9 +5,8 @@ import { isObject } from '../base/json.ts';
 import { percent } from '../replay/evidence.ts';
 import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
-import { textOption } from './terminal/command.ts';
 import { FINE } from './terminal/edge.ts';
-import { wholeOption } from './terminal/acting.ts';
+import { componentOption, wholeOption } from './terminal/acting.ts';
 import { lines, table } from './terminal/text.ts';
 
 const MOST = 10_000;
@@ -30,13 +29,13 @@ export const command: Command = {
 };
 
 const show = async (invocation: Invocation): Promise<number> => {
-  const { client, edge, options, output } = invocation;
+  const { client, edge, output } = invocation;
   const hours = wholeOption(invocation, 'hours', 24 * MOST_DAYS);
   if (output === 'text') {
     edge.out((await client.text('/metrics')).trimEnd());
     return FINE;
   }
-  const component = textOption(options, 'component');
+  const component = await componentOption(invocation);
   const [summary, daily, components, modes] = await Promise.all([
     client.get('/api/v1/metrics/runs-summary', { since: `${hours}h`, component }),
     client.get('/api/v1/metrics/usage-daily', { days: Math.min(MOST_DAYS, Math.ceil(hours / 24)) }),

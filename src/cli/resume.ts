@@ -1,5 +1,5 @@
 // `amends resume`: lifts a halt. What waited is asked every guard again.
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import type { Command } from './terminal/command.ts';
 import { textOption } from './terminal/command.ts';
 import { addBy, report } from './terminal/acting.ts';
@@ -15,11 +15,14 @@ export const command: Command = {
         const { options, client } = invocation;
         const file = haltFileOf(invocation);
         if (file !== null) {
+          const changed = existsSync(file);
           rmSync(file, { force: true });
           return report(
             invocation,
-            { on: false, file },
-            `The halt file ${file} is gone; a halt by API or page still holds: amends status`,
+            { on: false, file, changed },
+            changed
+              ? `The halt file ${file} is gone; a halt by API or page still holds: amends status`
+              : `There is no halt file ${file}; a halt by API or page is lifted without --file: amends resume`,
           );
         }
         const answer = await client.post('/api/v1/halt', {
@@ -27,7 +30,7 @@ export const command: Command = {
           reason: textOption(options, 'reason'),
           by: textOption(options, 'by'),
         });
-        return report(invocation, answer, 'Resumed.');
+        return report(invocation, answer, answer['changed'] === false ? 'Nothing was halted.' : 'Resumed.');
       }),
     );
   },

@@ -3,6 +3,7 @@
 import { isObject } from '../base/json.ts';
 import { parseDuration } from '../base/duration.ts';
 import type { Answer, Client } from './terminal/client.ts';
+import { unanswered } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
@@ -109,12 +110,12 @@ const post = async (
     });
   } catch (error) {
     const { cause, message } = error as Error;
-    throw new Misuse(
+    throw unanswered(
       `Alertmanager does not answer at ${url} (${cause instanceof Error ? cause.message : message}).\nName it: --alertmanager.url`,
     );
   }
   if (!response.ok)
-    throw new Misuse(`Alertmanager at ${url} answers ${response.status}: ${(await response.text()).slice(0, 300)}`);
+    throw unanswered(`Alertmanager at ${url} answers ${response.status}: ${(await response.text()).slice(0, 300)}`);
 };
 
 type Wait = {

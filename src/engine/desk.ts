@@ -32,10 +32,12 @@ type Wakes = {
   readonly runner: { wake(): void; killSteps(why: string): void };
 };
 
-const no = (status: 404 | 409 | 422, problem: string): { ok: false; status: 404 | 409 | 422; problem: string } => ({
-  ok: false,
-  status,
-  problem,
+type No = { readonly ok: false; readonly status: 404 | 409 | 422; readonly problem: string; readonly mend?: string };
+const no = (status: No['status'], problem: string): No => ({ ok: false, status, problem });
+/** `list` is the route that has them all. */
+const none = (what: string, list: string): No => ({
+  ...no(404, `There is no ${what}.`),
+  mend: `GET /api/v1/${list} lists what there is`,
 });
 
 export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
@@ -65,7 +67,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       }
       return { ...addition, writes: [...addition.writes, audit('done')] };
     });
-    if (recorded === null) return no(404, `there is no run ${runId}`);
+    if (recorded === null) return none(`run ${runId}`, 'runs');
     if (refusal !== null) return no(409, refusal);
     wakes.runner.wake();
     wakes.decider.wake();
@@ -134,7 +136,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
         return { events: [event], writes: [] };
       }),
     async disable({ scope, name, forMs, by, reason }) {
-      if (!isDeclared(context.loaded(), scope, name)) return no(404, `there is no ${scope} ${name}`);
+      if (!isDeclared(context.loaded(), scope, name)) return none(`${scope} ${name}`, `${scope}s`);
       const until = forMs === null ? null : clock.now() + forMs;
       await store.write(
         [{ type: 'disable', scope, name, until, by, reason }, audited(by, `${scope}.disable`, name, { until, reason })],
@@ -147,7 +149,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       const { components, rules } = await store.controls();
       const disabled = scope === 'component' ? components : rules;
       if (!isDeclared(context.loaded(), scope, name) && !disabled.has(name))
-        return no(404, `there is no ${scope} ${name}`);
+        return none(`${scope} ${name}`, `${scope}s`);
       const component = scope === 'component' ? name : null;
       await store.write(
         [
@@ -172,6 +174,8 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
     async resume({ by, reason }) {
       const file = context.halt.reason();
       if (file !== null) return no(409, `${file}: remove it first`);
+      // Once more is no mistake, and nothing that anybody has to read about later.
+      if (!(await store.controls()).halt.on) return { ok: true, value: { on: false, changed: false } };
       await store.write(
         [
           { type: 'halt', on: false, hard: false, by, reason },
@@ -182,7 +186,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
       );
       wakes.runner.wake();
       wakes.decider.wake();
-      return { ok: true, value: { on: false } };
+      return { ok: true, value: { on: false, changed: true } };
     },
     recover: (request) => recover(context, wakes, request),
     async closeBreaker(act) {
@@ -192,7 +196,7 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
     },
     async closeInbox({ id, by, comment }) {
       const entry = await store.inbox(id);
-      if (entry === null) return no(404, `there is no inbox entry ${id}`);
+      if (entry === null) return none(`inbox entry ${id}`, 'inbox');
       if (entry.status === 'closed') return no(409, `it was closed by ${entry.closedBy ?? 'somebody'}`);
       if (entry.kind === 'approval') return no(409, 'an approval is closed by approve, deny or cancel');
       await store.write(

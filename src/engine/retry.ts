@@ -62,13 +62,9 @@ export const subjectOf = (episode: EpisodeRow): Subject => ({
 });
 
 /** Looked again at by our own clock, it is still what its newest delivery told of. Only what may act costs the look. */
-export const inItsTrace = async (store: Pick<Store, 'list' | 'delivery'>, one: Evaluated): Promise<Evaluated> => {
+export const inItsTrace = async (store: Pick<Store, 'traceOf'>, one: Evaluated): Promise<Evaluated> => {
   const { episodeId, wishes } = one.request;
-  if (episodeId === null || wishes.length === 0) return one;
-  const { items } = await store.list('alerts', { limit: 1, cursor: null, filters: { episodeId }, since: null });
-  const [alert] = items;
-  const delivery = alert === undefined ? null : await store.delivery(alert.deliveryId);
-  return traced(one, delivery?.traceparent ?? null);
+  return episodeId === null || wishes.length === 0 ? one : traced(one, await store.traceOf(episodeId));
 };
 
 /** The subject of a request, from its own record. */

@@ -107,7 +107,12 @@ export const actors = (context: ApiContext): Handlers => {
 
 const done = <T>(answer: Answer<T>): Reply => {
   if (!answer.ok)
-    throw new Refused({ status: answer.status, title: TITLES[answer.status] ?? 'Refused', detail: answer.problem });
+    throw new Refused({
+      status: answer.status,
+      title: TITLES[answer.status] ?? 'Refused',
+      detail: answer.problem,
+      ...(answer.mend === undefined ? {} : { mend: answer.mend }),
+    });
   return { body: answer.value };
 };
 

@@ -27,8 +27,14 @@ import { openapi } from './routes.ts';
 import { runView } from './run-view.ts';
 import { runbookPage } from './runbook-page.ts';
 
-const missing = (what: string): Refused =>
-  new Refused({ status: 404, title: 'Not found', detail: `There is no ${what}.` });
+/** `list` is the route that has them all. */
+const missing = (what: string, list: string): Refused =>
+  new Refused({
+    status: 404,
+    title: 'Not found',
+    detail: `There is no ${what}.`,
+    mend: `GET ${list} lists what there is`,
+  });
 
 /** The overview reads some hundred rows: however many look at it in a storm, it is put together so often at most. */
 const OVERVIEW_EVERY_MS = 500;
@@ -64,7 +70,7 @@ const fromStore = (context: ApiContext): Handlers => {
     };
   const decisionOf = async (id: string) => {
     const found = await store.decision(id);
-    if (found === null) throw missing(`decision ${id}`);
+    if (found === null) throw missing(`decision ${id}`, '/api/v1/decisions');
     return found;
   };
   return {
@@ -81,7 +87,7 @@ const fromStore = (context: ApiContext): Handlers => {
     explain: async ({ params }) => ({ body: explain(await decisionOf(params['id'] ?? '')) }),
     run: async ({ params }) => {
       const found = await store.run(params['id'] ?? '');
-      if (found === null) throw missing(`run ${params['id']}`);
+      if (found === null) throw missing(`run ${params['id']}`, '/api/v1/runs');
       const { run, plan, events } = found;
       const trace = plan.traceparent === undefined ? {} : { traceparent: plan.traceparent };
       const progress = runView(found, await store.controls());
@@ -122,7 +128,7 @@ const reports = (context: ApiContext): Handlers => {
     logs: async ({ query }) => {
       const id = String(query['run_id']);
       const lines = await readRunLog(context, context.runLog, id);
-      if (lines === null) throw missing(`run ${id}`);
+      if (lines === null) throw missing(`run ${id}`, '/api/v1/runs');
       return { body: slice(lines, query) };
     },
     'runs-summary': async ({ query }) => {
@@ -133,7 +139,7 @@ const reports = (context: ApiContext): Handlers => {
     'usage-daily': async ({ query }) => ({ body: { items: await usage(Number(query['days'])), next: null } }),
     postmortem: async ({ params }) => {
       const draft = await readPostmortem(context, params['id'] ?? '');
-      if (draft === null) throw missing(`run or episode ${params['id']}`);
+      if (draft === null) throw missing(`run or episode ${params['id']}`, '/api/v1/runs');
       return { body: draft };
     },
   };
@@ -150,7 +156,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
   const runbookOf = (params: Call['params']) => {
     const name = `${params['kind']}/${params['strategy']}`;
     const found = loaded().catalog.runbooks.get(name);
-    if (found === undefined) throw missing(`runbook ${name}`);
+    if (found === undefined) throw missing(`runbook ${name}`, '/api/v1/runbooks');
     return found;
   };
   return {
@@ -164,7 +170,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
       const name = params['name'] ?? '';
       const figures = (await componentFigures(context)).find((one) => one.name === name);
       const component = loaded().config.components.get(name);
-      if (figures === undefined || component === undefined) throw missing(`component ${name}`);
+      if (figures === undefined || component === undefined) throw missing(`component ${name}`, '/api/v1/components');
       const inventory = [...component.targets.values()].map((target) => ({
         name: target.name,
         labels: target.labels,
@@ -204,7 +210,7 @@ const fromCatalog = (context: ApiContext): Handlers => {
     },
     'rule-evidence': async ({ params }) => {
       const rule = loaded().catalog.rules.rules.find(({ name }) => name === params['name']);
-      if (rule === undefined) throw missing(`rule ${params['name']}`);
+      if (rule === undefined) throw missing(`rule ${params['name']}`, '/api/v1/rules');
       return { body: await readEvidence(context, rule) };
     },
     runbooks: ({ query }) => {

@@ -138,8 +138,16 @@ const checked = (
   if (parsed.success) return parsed.data as Readonly<Record<string, unknown>>;
   const known = 'shape' in schema ? Object.keys((schema as z.ZodObject).shape) : [];
   const problems = parsed.error.issues.flatMap((issue): readonly Problem[] => {
-    if (issue.code !== 'unrecognized_keys')
-      return [{ code: 'bad-value', message: issue.message, pointer: pointer(issue.path) }];
+    if (issue.code !== 'unrecognized_keys') {
+      const name = issue.path.map(String).join('.');
+      return [
+        {
+          code: 'bad-value',
+          message: name === '' ? issue.message : `${name}: ${issue.message}`,
+          pointer: pointer(issue.path),
+        },
+      ];
+    }
     return issue.keys.map((key) => {
       const near = didYouMean(key, known);
       return {

@@ -24,8 +24,16 @@ const reason = z.string().trim().max(1_024).default('');
 /** Who it is in person, where a credential is shared or there is none. */
 const by = text(128).optional();
 
+/** As it comes in a query; what is no such number is said in words. */
+const whole = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `a whole number from ${least} to ${most} is expected`)
+    .transform(Number)
+    .pipe(z.number().min(least, `at least ${least}`).max(most, `at most ${most}`));
+
 const paging = {
-  limit: z.coerce.number().int().min(1).max(500).default(100).describe('rows a page'),
+  limit: whole(1, 500).default(100).describe('rows a page'),
   cursor: text(1_024).optional().describe('`next` of the page before'),
 };
 const filters = (...names: readonly string[]) =>
@@ -41,7 +49,7 @@ const flag = z
   .default('true')
   .transform((word) => word === 'true');
 export const streamQuery = z.strictObject({
-  replay_last: z.coerce.number().int().min(0).max(MOST_REPLAYED).default(0).describe('changes on record, told first'),
+  replay_last: whole(0, MOST_REPLAYED).default(0).describe('changes on record, told first'),
   only: z
     .string()
     .max(256)
@@ -58,7 +66,7 @@ const summaryQuery = z.strictObject({
   since: text(64).default('24h').describe('an RFC 3339 time, or a duration such as 24h'),
   component: text(128).optional(),
 });
-const dailyQuery = z.strictObject({ days: z.coerce.number().int().min(1).max(90).default(30) });
+const dailyQuery = z.strictObject({ days: whole(1, 90).default(30) });
 
 const duration = z.string().transform((value, context) => {
   const ms = parseDuration(value);

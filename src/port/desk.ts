@@ -6,7 +6,7 @@ import type { Reason } from '../run/reasons.ts';
 
 export type Answer<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly status: 404 | 409 | 422; readonly problem: string };
+  | { readonly ok: false; readonly status: 404 | 409 | 422; readonly problem: string; readonly mend?: string };
 
 export type RecoverRequest = {
   readonly component: string;

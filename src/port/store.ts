@@ -483,6 +483,8 @@ export type Store = {
   decision(id: string): Promise<DecisionRow | null>;
   alert(id: string): Promise<AlertRow | null>;
   delivery(id: string): Promise<DeliveryRow | null>;
+  /** The trace that the newest delivery about the episode came in (W3C); null: in none. No body is read for it. */
+  traceOf(episodeId: string): Promise<string | null>;
   inbox(id: string): Promise<InboxRow | null>;
   degraded(): Promise<readonly DegradedRow[]>;
   outboxDue(now: number, limit: number): Promise<readonly OutboxRow[]>;

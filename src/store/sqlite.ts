@@ -278,6 +278,19 @@ const createStore = (
           traceparent: row.traceparent,
         }),
       ),
+    traceOf: async (episodeId) =>
+      (
+        await reading((queries) =>
+          queries
+            .selectFrom('alerts')
+            .innerJoin('deliveries', 'deliveries.id', 'alerts.delivery_id')
+            .select('deliveries.traceparent')
+            .where('alerts.episode_id', '=', episodeId)
+            .orderBy('alerts.seq', 'desc')
+            .limit(1)
+            .executeTakeFirst(),
+        )
+      )?.traceparent ?? null,
     inbox: async (id) =>
       optional(
         await reading((queries) => queries.selectFrom('inbox').selectAll().where('id', '=', id).executeTakeFirst()),

@@ -271,7 +271,14 @@ describe('against a server', () => {
       total: 1,
       outcomes: { resolved: 1 },
     });
-    expect(await asked(0, 'history', '--hours=1', '--component=nothing')).toMatchObject({ total: 0, items: [] });
+    for (const command of ['history', 'metrics']) {
+      const unknown = await amends([command, '--component=shop-bd', `--url=${server.url}`]);
+      expect([unknown.code, unknown.out, unknown.err.trim()]).toEqual([
+        1,
+        '',
+        'There is no component shop-bd.\nDid you mean shop-db?',
+      ]);
+    }
     const byRun = await asked(0, 'explain', id);
     expect(byRun).toMatchObject({ decision: { reason: 'admitted', origin: 'manual', runId: id } });
     expect(JSON.stringify(byRun)).toContain('ada');
@@ -334,7 +341,16 @@ describe('against a server', () => {
       halt: { on: true, by: 'ada', reason: 'fire drill' },
     });
     expect(JSON.stringify(await asked(1, ...ask))).toContain('halted');
-    await asked(0, 'resume', '--by=ada', '--reason=over');
+    expect(await asked(0, 'resume', '--by=ada', '--reason=over')).toMatchObject({ on: false, changed: true });
+    await asked(0, 'status');
+    const again = await amends(['resume', '--by=ada', `--url=${server.url}`]);
+    expect([again.code, again.out.trim()]).toEqual([0, 'Nothing was halted.']);
+    for (const where of [`--halt.file=${join(folder, 'stop')}`, `--storage.path=${join(folder, 'data')}`])
+      for (const command of ['halt', 'resume'])
+        expect(await amends([command, where, `--url=${server.url}`])).toMatchObject({
+          code: 2,
+          err: expect.stringContaining('says where the halt file is: add --file') as unknown,
+        });
     await asked(0, 'status');
 
     const elsewhere = await amends(['halt', '--file', `--storage.path=${join(folder, 'elsewhere')}`]);
@@ -345,6 +361,9 @@ describe('against a server', () => {
     expect(await asked(1, 'status')).toMatchObject({ halt: { on: true, by: 'file' } });
     await asked(1, ...ask);
     expect(await amends(['resume', '--file', `--storage.path=${join(folder, 'data')}`])).toMatchObject({ code: 0 });
+    expect((await amends(['resume', '--file', `--storage.path=${join(folder, 'data')}`])).out).toContain(
+      'There is no halt file',
+    );
     await until(
       'it is seen that the file is gone',
       async () => (await amends(['status', `--url=${server.url}`])).code === 0,

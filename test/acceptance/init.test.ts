@@ -155,7 +155,7 @@ describe('amends init', () => {
   it('says who does not answer, and how to name another', async () => {
     const nobody = await amends('init', `--prometheus.url=${NOBODY}`);
     expect([nobody.code, nobody.err]).toEqual([
-      2,
+      1,
       expect.stringContaining('Prometheus does not answer at http://127.0.0.1:9'),
     ]);
     const none = await amends('init');

@@ -2,10 +2,14 @@
 import { userInfo } from 'node:os';
 import type { Command as Commander } from 'commander';
 import { isObject } from '../../base/json.ts';
+import { didYouMean } from '../../base/failure.ts';
 import type { Answer } from './client.ts';
+import { CallFailed } from './client.ts';
 import type { Invocation } from './command.ts';
 import { Misuse, textOption } from './command.ts';
 import { FINE } from './edge.ts';
+
+const MOST_COMPONENTS = 10_000;
 
 /** The user of this terminal, where --by says nothing else: a shared credential does not tell who it was. */
 export const addBy = (command: Commander): Commander => command.option('--by <name>', 'who asks', ownName());
@@ -35,6 +39,24 @@ export const jsonOption = ({ options }: Invocation, name: string): Answer => {
     // Said below: it is no object either way.
   }
   throw new Misuse(`--${name}: a JSON object is expected, for example --${name}='{"ticket":"OPS-12"}'`);
+};
+
+/** The component asked for; null: of all of them. One that nobody declared has no history, which is not to be taken for a quiet one. */
+export const componentOption = async ({ options, client }: Invocation): Promise<string | undefined> => {
+  const component = textOption(options, 'component');
+  // Asked for itself: whoever is declared no more still has a history, and its runs answer for it.
+  if (component === undefined) return undefined;
+  const declared = (await client.list('/api/v1/components', {}, MOST_COMPONENTS)).map(({ name }) => String(name));
+  if (declared.includes(component) || (await client.list('/api/v1/runs', { component }, 1)).length > 0)
+    return component;
+  const near = didYouMean(component, declared);
+  const mend = near === undefined ? `Declared: ${declared.join(', ') || 'none'}` : `Did you mean ${near}?`;
+  throw new CallFailed(`There is no component ${component}.\n${mend}`, 404, {
+    title: 'Not found',
+    status: 404,
+    detail: `There is no component ${component}.`,
+    mend,
+  });
 };
 
 export const wholeOption = ({ options }: Invocation, name: string, most: number): number => {

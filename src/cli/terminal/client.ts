@@ -30,6 +30,10 @@ export class CallFailed extends Error {
   }
 }
 
+/** Another server that was to be asked, and gave no answer that can be used. */
+export const unanswered = (message: string): CallFailed =>
+  new CallFailed(message, null, { title: 'unreachable', detail: message });
+
 const TIMEOUT_MS = 30_000;
 const PAGE = 500;
 

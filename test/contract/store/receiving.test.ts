@@ -35,6 +35,18 @@ const receiving = (openStore: OpenStore): void => {
       expect(await store.delivery(deliveries[0]?.id ?? '')).toMatchObject({ body: deliveries[0]?.body, groupSize: 2 });
     });
 
+    it('says in which trace the newest delivery about an episode came', async () => {
+      const store = await openStore(heldClock());
+      const traced = (at: number, traceparent: string | null) => ({ ...deliveryOf([{ name: 'a' }], at), traceparent });
+      const [first] = await store.receive([traced(START, '00-first')]);
+      const episode = first?.[0]?.episodeId ?? '';
+      expect(await store.traceOf(episode)).toBe('00-first');
+      await store.receive([traced(START + 1, '00-second')]);
+      expect(await store.traceOf(episode)).toBe('00-second');
+      await store.receive([traced(START + 2, null)]);
+      expect([await store.traceOf(episode), await store.traceOf('nobody')]).toEqual([null, null]);
+    });
+
     it('takes one incident through opened, repeated, resolved, reopened and a new one after the hold', async () => {
       const store = await openStore(heldClock());
       const steps: Array<readonly [number, 'firing' | 'resolved', string]> = [

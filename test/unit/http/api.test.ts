@@ -155,12 +155,41 @@ describe('lists', () => {
     ['decisions?since=yesterday', undefined],
     ['components?cursor=x', undefined],
     ['decisions?reason=a&reason=b', undefined],
+    ['decisions?limit=1e2', undefined],
+    ['metrics/usage-daily?days=', undefined],
   ])('refuse %s with a problem document', async (path, mend) => {
     const { status, headers, json } = await given.ask(`/api/v1/${path}`, { as: 'viewer' });
     expect(status).toBe(400);
     expect(headers['content-type']).toBe('application/problem+json');
     expect(json).toMatchObject({ type: 'about:blank', title: 'Bad request', status: 400 });
     if (mend !== undefined) expect(json['problems']).toMatchObject([{ mend }]);
+  });
+
+  it.each([
+    ['decisions?limit=x', 'limit: a whole number from 1 to 500 is expected'],
+    ['decisions?limit=501', 'limit: at most 500'],
+    ['decisions?limit=0', 'limit: at least 1'],
+    ['metrics/usage-daily?days=soon', 'days: a whole number from 1 to 90 is expected'],
+  ])('say of %s what is wanted: %s', async (path, message) => {
+    const { json } = await given.ask(`/api/v1/${path}`, { as: 'viewer' });
+    expect(json).toMatchObject({ status: 400, detail: `The query is refused: ${message}`, problems: [{ message }] });
+  });
+
+  it.each([
+    ['GET', 'runs/nope', 'run nope', 'runs'],
+    ['GET', 'decisions/nope', 'decision nope', 'decisions'],
+    ['GET', 'components/nope', 'component nope', 'components'],
+    ['POST', 'runs/nope/cancel', 'run nope', 'runs'],
+    ['POST', 'inbox/nope/close', 'inbox entry nope', 'inbox'],
+    ['POST', 'components/nope/disable', 'component nope', 'components'],
+  ] as const)('say of what is not there where all of it is: %s %s', async (method, path, what, list) => {
+    const body = method === 'POST' ? { body: '{}', headers: { 'content-type': 'application/json' } } : {};
+    const { status, json } = await given.ask(`/api/v1/${path}`, { method, as: 'admin', ...body });
+    expect([status, json['detail'], json['mend']]).toEqual([
+      404,
+      `There is no ${what}.`,
+      `GET /api/v1/${list} lists what there is`,
+    ]);
   });
 
   it('take a time or a duration as lower bound', async () => {
@@ -304,7 +333,13 @@ describe('what people do', () => {
     });
     expect((await act('halt', 'operator', { on: false })).status).toBe(403);
     expect((await given.ask('/api/v1/halt', { method: 'DELETE', as: 'operator' })).status).toBe(403);
-    expect((await given.ask('/api/v1/halt?by=ada&reason=fine', { method: 'DELETE', as: 'approver' })).status).toBe(200);
+    const lifted = await given.ask('/api/v1/halt?by=ada&reason=fine', { method: 'DELETE', as: 'approver' });
+    expect([lifted.status, lifted.json['changed']]).toEqual([200, true]);
+    const audited = async (): Promise<number> =>
+      ((await given.ask('/api/v1/audit?action=resume', { as: 'viewer' })).json['items'] as unknown[]).length;
+    const before = await audited();
+    const again = await given.ask('/api/v1/halt?by=ada', { method: 'DELETE', as: 'approver' });
+    expect([again.status, again.json['changed'], await audited()]).toEqual([200, false, before]);
     expect((await given.ask('/api/v1/halt', { as: 'viewer' })).json).toMatchObject({ on: false });
   });
 
