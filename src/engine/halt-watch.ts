@@ -20,25 +20,24 @@ const liftedByFile = (at: number): readonly Write[] => [
 ];
 
 /** A file that goes lifts what it began. */
-export const createHaltWatch = (context: EngineContext, runner: Pick<Runner, 'wake'>): Loop => {
+export const createHaltWatch = (
+  context: Pick<EngineContext, 'store' | 'clock' | 'log' | 'halt'>,
+  runner: Pick<Runner, 'wake'>,
+): Loop & { tick(): Promise<void> } => {
+  const { clock, log } = context;
   let before: string | null = null;
-  return createLoop({
-    name: 'halt-watch',
-    clock: context.clock,
-    everyMs: HALT_WATCH_MS,
-    log: context.log,
-    async tick() {
-      const reason = context.halt.reason();
-      if (reason === before) return;
-      before = reason;
-      const at = context.clock.now();
-      const { halt } = await context.store.controls();
-      if (reason !== null && !halt.on) await context.store.write(haltedByFile(reason), at);
-      // Somebody's own halt outlives the file.
-      if (reason === null && halt.on && halt.by === BY_FILE) {
-        await context.store.write(liftedByFile(at), at);
-        runner.wake();
-      }
-    },
-  });
+  const tick = async (): Promise<void> => {
+    const reason = context.halt.reason();
+    if (reason === before) return;
+    before = reason;
+    const at = context.clock.now();
+    const { halt } = await context.store.controls();
+    if (reason !== null && !halt.on) await context.store.write(haltedByFile(reason), at);
+    // Somebody's own halt outlives the file.
+    if (reason === null && halt.on && halt.by === BY_FILE) {
+      await context.store.write(liftedByFile(at), at);
+      runner.wake();
+    }
+  };
+  return { ...createLoop({ name: 'halt-watch', clock, everyMs: HALT_WATCH_MS, log, tick }), tick };
 };

@@ -75,6 +75,8 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
 
   return {
     async submit(source, body, traceparent = null) {
+      // Its id tells when it came in, never later than that: a journal is put in order by it.
+      const id = ids.next();
       const now = clock.now();
       if (closed || waitingBytes + body.length > MOST_WAITING_BYTES) {
         telemetry.delivery('overloaded', now);
@@ -89,7 +91,7 @@ export const createIntake = (context: EngineContext, onKept: (kept: Kept) => voi
       const loaded = context.loaded();
       const select = selectorOf(loaded);
       const delivery: NewDelivery = {
-        id: ids.next(),
+        id,
         at: now,
         source,
         body,

@@ -10,6 +10,7 @@ import type { Facts } from '../port/fact.ts';
 import type { Sources } from '../port/sources.ts';
 import type { Store } from '../port/store.ts';
 import { actAgain } from './acts.ts';
+import { createHappenings } from './happenings.ts';
 import type { Journal, RecordedAct, RecordedDelivery } from './journal.ts';
 import { createPast } from './past.ts';
 import type { Assumption, Past, Unknown } from './past.ts';
@@ -90,7 +91,9 @@ export const backtest = async (input: BacktestInput): Promise<BacktestResult> =>
     seen.delivery = null;
   };
   const act = async (recorded: RecordedAct): Promise<void> => {
-    const why = await actAgain({ desk: engine.desk, store: input.store, now: clock.now() }, recorded);
+    const why = (await world.happenings.take(recorded))
+      ? null
+      : await actAgain({ desk: engine.desk, store: input.store, now: clock.now() }, recorded);
     if (why !== null) undone.push({ line: recorded.line, why });
     seen.halted = (await input.store.controls()).halt.on;
     await world.settle();
@@ -147,7 +150,8 @@ const createWorld = (input: BacktestInput, past: Past) => {
     decided: (judged, id) => input.decided(judged, id),
   });
   const quiet = { value: false };
-  const context = contextOf(input, () => loaded, seen, past, quiet);
+  const happenings = createHappenings(clock, seen.store);
+  const context = { ...contextOf(input, () => loaded, seen, past, quiet), ...happenings };
   const engine = createEngine(context);
   const janitor = createJanitor(context);
   let tidiedAt = Number.NEGATIVE_INFINITY;
@@ -193,7 +197,7 @@ const createWorld = (input: BacktestInput, past: Past) => {
     clock.moveTo(to);
     if (to - tidiedAt >= TIDY_MS) await tidy();
   };
-  return { seen, engine, settle, goOnTo };
+  return { seen, engine, happenings, settle, goOnTo };
 };
 
 const contextOf = (

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { Sample } from '../port/sources.ts';
 import { PROMETHEUS_FAILED } from '../port/sources.ts';
 import type { AlertState, Present } from '../run/present.ts';
+import { jumpOf } from './happenings.ts';
 import type { Journal, RecordedOutcome } from './journal.ts';
 import type { AssumedRun, Ending } from './virtual.ts';
 
@@ -82,7 +83,12 @@ type PastOptions = {
 };
 
 export const createPast = (
-  { outcomes, facts, retries }: Pick<Journal, 'outcomes' | 'facts' | 'retries'>,
+  {
+    outcomes,
+    facts,
+    retries,
+    acts = [],
+  }: Pick<Journal, 'outcomes' | 'facts' | 'retries'> & Partial<Pick<Journal, 'acts'>>,
   { assume, config, configAt = () => config }: PastOptions,
 ): Past => {
   const keyOf = (source: string, labels: Readonly<Record<string, string>>, at: number): string =>
@@ -96,6 +102,7 @@ export const createPast = (
     ({ query }) => query,
   );
   const looks = gathered(retries, ({ source, labels, at }) => keyOf(source, labels, at));
+  const leaps = leapsOf(acts);
   const runs = createRuns(assume === 'recorded' ? outcomes : []);
   const unknownAlerts = new Map<string, number>();
   const unknownQueries = new Map<string, number>();
@@ -125,13 +132,22 @@ export const createPast = (
     lookedAt(key, due) {
       const all = looks.get(key);
       const look = all?.[indexFrom(all, due)];
-      return look !== undefined && look.at <= due + TICK_MS ? look.at : due;
+      // What came due while the wall clock leapt was looked at behind it.
+      const seen = leaps.find(({ from, to }) => from <= due && due < to)?.to ?? due;
+      return look !== undefined && look.at <= seen + TICK_MS ? look.at : due;
     },
     expiredAt: (run, due) => runs.expiredAt(run) ?? due,
     assumedRuns: () => assumed,
     unknown: () => ({ alerts: Object.fromEntries(unknownAlerts), queries: Object.fromEntries(unknownQueries) }),
   };
 };
+
+/** Where the wall clock jumped ahead, milliseconds UTC. */
+const leapsOf = (acts: Journal['acts']): ReadonlyArray<{ readonly from: number; readonly to: number }> =>
+  acts.flatMap((act) => {
+    const jump = jumpOf(act);
+    return jump === null || jump.by <= 0 ? [] : [{ from: act.at, to: act.at + jump.by }];
+  });
 
 const count = (into: Map<string, number>, key: string): void => void into.set(key, (into.get(key) ?? 0) + 1);
 
@@ -161,7 +177,13 @@ const createRuns = (outcomes: readonly RecordedOutcome[]): Runs => {
       const { outcome, cause, endedAt } = recorded;
       // That its alert came back shows by itself, later.
       const how =
-        outcome === 'stuck' ? 'stuck' : outcome === 'resolved' || cause === 'ineffective' ? 'helped' : 'failed';
+        cause === 'undo_failed'
+          ? 'undo_failed'
+          : outcome === 'stuck'
+            ? 'stuck'
+            : outcome === 'resolved' || cause === 'ineffective'
+              ? 'helped'
+              : 'failed';
       return { how, endsAt: same === undefined ? null : endedAt };
     },
     expiredAt: (run) => expired.get(keyOf(run))?.find((one) => isThen(one, run))?.endedAt ?? null,

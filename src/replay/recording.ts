@@ -49,6 +49,7 @@ export const createRecording = (): Recording => {
         ...(row['origin'] === 'manual' ? [manualOf(row, record, at)] : []),
         ...[...asked, ...factsOf(record)].map((fact) => ({ type: 'fact', at, ...fact })),
         ...configOf(record, decidedOn(row, at)),
+        ...haltFileOf(record, decidedOn(row, at), at),
       ];
     },
     inbox: (row) => void entries.set(row['id'], row),
@@ -161,7 +162,7 @@ const factsOf = (record: Row): readonly Fact[] =>
   });
 
 /**
- * From when on what it was decided under counted, as a replay sees it: there a delivery is decided in the moment in which
+ * From when on what it was decided by counted, as a replay sees it: there a delivery is decided in the moment in which
  * it comes in, while live may have reloaded in between. Its id tells when that was, to a millisecond.
  */
 const decidedOn = (row: Row, at: string): string => {
@@ -177,6 +178,18 @@ const MOST_LATE_MS = 86_400_000;
 const configOf = (record: Row, at: string): readonly Line[] => {
   const { catalog, config } = objectOf(record['digests']);
   return typeof catalog === 'string' && typeof config === 'string' ? [{ type: 'config', at, catalog, config }] : [];
+};
+
+/** A halt by file is on record within a second; whoever decides before that has seen the file himself. */
+const haltFileOf = (record: Row, at: string, until: string): readonly Line[] => {
+  const verdicts = Array.isArray(record['verdicts']) ? record['verdicts'].flat().filter(isObject) : [];
+  const found = verdicts.find(({ guard, passed }) => guard === 'halted' && passed === false);
+  const { file } = objectOf(found?.['inputs']);
+  // What is due in a moment is decided before what people did in it.
+  const before = at === until ? new Date(Date.parse(at) - 1).toISOString() : at;
+  return typeof file === 'string'
+    ? [{ type: 'control', at: before, action: 'halt_file', by: 'amends', reason: file, until }]
+    : [];
 };
 
 const RESERVED: ReadonlySet<string> = new Set(['alertname', 'component', 'target', 'failure_type']);
@@ -224,6 +237,11 @@ const controlOf = (action: string, subject: unknown, detail: Row, entry: Row | u
       return { action: 'enable', scope: scopeOf(action), name: subject };
     case 'rule.restore':
       return { action: 'restore', name: subject, reason };
+    case 'clock.jumped':
+      return { action: 'clock_jump', by_ms: detail['by_ms'], until: detail['until'] };
+    case 'config.loaded':
+      // What a process knew of its clock goes with it.
+      return detail['at'] === 'start' ? { action: 'start' } : null;
     case 'breaker.close': {
       const [component, strategy] = textOf(subject).split('/');
       return { action: 'close_breaker', component, strategy, reason: detail['comment'] };

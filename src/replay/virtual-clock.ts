@@ -5,6 +5,8 @@ import type { Clock, Timer } from '../base/clock.ts';
 export type VirtualClock = Clock & {
   /** Goes on to `at`; never back. What was due on the way is called in its order. */
   moveTo(at: number): void;
+  /** What was due on the way is called behind it: the wall clock jumped. */
+  leapTo(at: number): void;
   /** When the next sleeper or timer is due; null: nobody waits. */
   next(): number | null;
   /** How many sleep. */
@@ -60,6 +62,13 @@ export const createVirtualClock = (start: number): VirtualClock => {
         first.run();
       }
       now = Math.max(now, at);
+    },
+    leapTo(at) {
+      now = Math.max(now, at);
+      for (let [first] = waiting; first !== undefined && first.at <= now; [first] = waiting) {
+        waiting.shift();
+        first.run();
+      }
     },
     next: () => waiting[0]?.at ?? null,
     get sleeping() {

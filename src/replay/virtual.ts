@@ -26,15 +26,18 @@ export type AssumedRun = {
 };
 
 /** How a run ends. `endsAt` is milliseconds UTC; null: it takes no time. */
-export type Ending = { readonly how: 'helped' | 'failed' | 'stuck'; readonly endsAt: number | null };
+export type Ending = { readonly how: 'helped' | 'failed' | 'stuck' | 'undo_failed'; readonly endsAt: number | null };
 
 const ACT = 'backtest.act';
 const CHECK = 'backtest.check';
+const UNDO = 'backtest.undo';
 /** No run of a backtest is ended by its time: those of the record ended as it says. */
 const NO_TIMEOUT_MS = 30 * 86_400_000;
 
-export const assumedActions = (endingOf: (run: AssumedRun) => Ending): Actions =>
-  new Map<string, Action>([
+export const assumedActions = (endingOf: (run: AssumedRun) => Ending): Actions => {
+  /** Those that will be undone in vain, by their ids. */
+  const inVain = new Set<string>();
+  return new Map<string, Action>([
     [
       ACT,
       defineAction({
@@ -50,6 +53,7 @@ export const assumedActions = (endingOf: (run: AssumedRun) => Ending): Actions =
           const { how, endsAt } = endingOf({ component, target, strategy, at: context.clock.now() });
           if (endsAt !== null) await context.clock.sleep(endsAt - context.clock.now(), context.signal);
           if (how === 'failed') throw new ActionError('permanent', 'it did not help');
+          if (how === 'undo_failed') inVain.add(context.run.id);
           if (how === 'stuck') throw new ActionError('indeterminate', 'nobody could tell what became of it');
           return { outputs: {} };
         },
@@ -64,26 +68,53 @@ export const assumedActions = (endingOf: (run: AssumedRun) => Ending): Actions =
         outputs: {},
         undo: 'it only looks',
         defaultTimeout: 1_000,
-        run: async () => ({ outputs: {} }),
+        async run(_input, context) {
+          if (inVain.has(context.run.id)) throw new ActionError('permanent', 'it did not help');
+          return { outputs: {} };
+        },
+      }),
+    ],
+    [
+      UNDO,
+      defineAction({
+        summary: 'Takes the place of an undo in a backtest: of one that failed, since no other is needed.',
+        effect: 'change',
+        input: z.strictObject({}),
+        outputs: {},
+        undo: 'nothing was done',
+        defaultTimeout: 1_000,
+        async run(_input, context) {
+          inVain.delete(context.run.id);
+          throw new ActionError('permanent', 'it could not be undone');
+        },
       }),
     ],
   ]);
+};
 
 const NOTHING_AFTER: Aftermath = { steps: [], degrade: null, clear: null, escalate: null };
 
-const actOf = (runbook: Runbook): ActionStep => ({
-  id: 'assumed',
-  uses: ACT,
-  with: { strategy: runbook.strategy },
+const STEP = {
+  with: {},
   if: null,
-  timeout: NO_TIMEOUT_MS,
+  timeout: 1_000,
   retry: { attempts: 1, delay: 0, factor: 1 },
-  // One that may have happened and may not leaves the run stuck, as it did.
-  idempotent: false,
+  idempotent: true,
   continueOnError: false,
   undo: null,
   probe: null,
   effect: 'change',
+} as const;
+
+const actOf = (runbook: Runbook): ActionStep => ({
+  ...STEP,
+  id: 'assumed',
+  uses: ACT,
+  with: { strategy: runbook.strategy },
+  timeout: NO_TIMEOUT_MS,
+  // One that may have happened and may not leaves the run stuck, as it did.
+  idempotent: false,
+  undo: { ...STEP, id: 'assumed', uses: UNDO },
 });
 
 const assumed = (runbook: Runbook): Runbook => ({
@@ -123,7 +154,7 @@ export const withoutEffects = ({ config, catalog }: Loaded): Loaded => ({
     degradedModes: new Map([...config.degradedModes].map(([name, mode]) => [name, { ...mode, notify: [] }])),
     journalRetentionDays: KEPT_DAYS,
     components: new Map(
-      [...config.components].map(([name, component]) => [name, { ...component, allowedActions: [ACT, CHECK] }]),
+      [...config.components].map(([name, component]) => [name, { ...component, allowedActions: [ACT, CHECK, UNDO] }]),
     ),
   },
   catalog: {
