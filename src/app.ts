@@ -37,9 +37,12 @@ import type { Fact, Facts } from './port/fact.ts';
 import { loadByName } from './port/loader.ts';
 import type { Notifier, Notifiers } from './port/notifier.ts';
 import type { Store } from './port/store.ts';
+import { authorizationOf } from './sources/http-json.ts';
 import { createSources } from './sources/sources.ts';
 import { StoreRefused } from './store/refused.ts';
 import { openMemoryStore, openSqliteStore } from './store/sqlite.ts';
+
+export { authorizationOf };
 
 export type App = {
   /** Resolves once it listens and works. */

@@ -15,7 +15,8 @@ import { Misuse, textOption } from './terminal/command.ts';
 import type { Edge } from './terminal/edge.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import type { Recorded } from './terminal/offline.ts';
-import { EMPTY_JOURNAL, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
+import { EMPTY_JOURNAL, readJournalAt, withScratch } from './terminal/offline.ts';
+import { addPrometheusFlags, askOf, configuredPrometheus, patienceOf, prometheusOf } from './terminal/prometheus.ts';
 import { RECORDED, hasTexts, rulingOfFiles, rulingOfJournal, rulingOfRevision } from './terminal/ruling.ts';
 import type { Ruling } from './terminal/ruling.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
@@ -30,14 +31,15 @@ export const command: Command = {
     'amends backtest --from=journal.ndjson --against=main --markdown > comment.md',
     'amends backtest --from=journal.ndjson --config=recorded',
     'amends backtest --from=journal.ndjson --against=recorded --markdown',
-    'amends backtest --prometheus=http://127.0.0.1:9090 --since=30d --recovery.mode=auto',
+    'amends backtest --prometheus.url=http://127.0.0.1:9090 --since=30d --recovery.mode=auto',
     'amends backtest --from=journal.ndjson --against=main --fail-on=newly_acts,acts_differently',
   ],
   outputs: ['markdown'],
   define: (backtest, act) =>
-    void addFileFlags(backtest)
-      .option('--from <file>', 'a journal, NDJSON (default: that of the amends at --url)')
-      .option('--prometheus <url>', 'in place of a journal: alerts as its ALERTS series remembers them')
+    void addPrometheusFlags(
+      addFileFlags(backtest).option('--from <file>', 'a journal, NDJSON (default: that of the amends at --url)'),
+      'in place of a journal: alerts as its ALERTS series remembers them',
+    )
       .option('--since <duration>', 'how far back, unless --from says what (default: 30d)')
       .option(
         '--config <which>',
@@ -54,6 +56,9 @@ export const command: Command = {
       .action(act(run)),
 };
 
+/** A day of a busy month is large. */
+const PATIENCE_MS = 60_000;
+
 const NO_POST = { code: 'no-post', mend: 'no amends takes such a post: export the journal anew, or delete the line' };
 
 const run = async (invocation: Invocation): Promise<number> => {
@@ -67,7 +72,8 @@ const run = async (invocation: Invocation): Promise<number> => {
   const against = textOption(options, 'against') ?? null;
   const settings = settingsOf(options);
 
-  const ask = prometheusAt(textOption(options, 'prometheus'));
+  const named = prometheusOf(options, await configuredPrometheus(settings), (line) => edge.err(line));
+  const ask = named === null ? null : askOf(named, patienceOf(options, PATIENCE_MS));
   const asked = await whichOf(textOption(options, 'config'), settings);
   // What is wrong with files is said before a month is read.
   const files = asked === 'files' ? await rulingOfFiles(settings) : null;
@@ -173,7 +179,7 @@ const changesOf = (text: string | undefined, known: readonly Change[]): Readonly
 const readRecorded = async (invocation: Invocation, ask: AskPrometheus | null): Promise<Recorded> => {
   const { options } = invocation;
   const file = textOption(options, 'from');
-  if (file !== undefined && ask !== null) throw new Misuse('give either --from=FILE or --prometheus=URL');
+  if (file !== undefined && ask !== null) throw new Misuse('give either --from=FILE or --prometheus.url=URL');
   if (file !== undefined) return readJournalAt(file);
   const since = textOption(options, 'since') ?? '30d';
   const ago = parseDuration(since);

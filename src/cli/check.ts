@@ -6,9 +6,11 @@ import { formatProblem } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
 import { isObject } from '../base/json.ts';
 import type { Config, Settings } from '../config.ts';
+import type { Neighbour } from '../port/sources.ts';
 import type { Options, Command, Invocation } from './terminal/command.ts';
 import { Misuse, textOption } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
+import { addPrometheusFlags, askOf, patienceOf, prometheusOf } from './terminal/prometheus.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable } from './terminal/text.ts';
 
@@ -26,20 +28,20 @@ export const command: Command = {
   ],
   outputs: ['github', 'sarif'],
   define: (check, act) =>
-    void addFileFlags(
-      check.argument(
-        '[paths...]',
-        'show only what is wrong in these files and folders; a configuration alone is taken in place of --config.file',
-      ),
-    )
-      .option('--alerts <globs>', "Prometheus' rule files, comma-separated (default: alerts/*.yaml, alerts/*.yml)")
-      .option('--prometheus.url <url>', 'ask this Prometheus whether the metrics, alerts and labels are there')
-      .action(act(run)),
+    void addPrometheusFlags(
+      addFileFlags(
+        check.argument(
+          '[paths...]',
+          'show only what is wrong in these files and folders; a configuration alone is taken in place of --config.file',
+        ),
+      ).option('--alerts <globs>', "Prometheus' rule files, comma-separated (default: alerts/*.yaml, alerts/*.yml)"),
+      'ask this Prometheus whether the metrics, alerts and labels are there',
+    ).action(act(run)),
 };
 
 const run = async ({ args, edge, options, output }: Invocation): Promise<number> => {
   const { settings, paths } = await readArguments(args, options);
-  const looked = await look(settings, options);
+  const looked = await look(settings, options, (line) => edge.err(line));
   const wanted = wantedOf(paths, looked);
   const problems = looked.problems.filter(({ file }) => wanted(file ?? '')).map(shownFromHere);
   const { found } = looked;
@@ -108,7 +110,7 @@ const NEED_CONFIG: ReadonlySet<string> = new Set([
   'needs-prometheus',
 ]);
 
-const look = async (settings: Settings, options: Options): Promise<Look> => {
+const look = async (settings: Settings, options: Options, note: (line: string) => void): Promise<Look> => {
   const { loadParts } = await import('../app.ts');
   const { findCatalogFiles, readParts } = await import('../catalog.ts');
   const { findAll } = await import('../replay/findings/find.ts');
@@ -145,7 +147,11 @@ const look = async (settings: Settings, options: Options): Promise<Look> => {
   const written = (list: readonly Source[]) => list.map(({ file }) => ({ file, value: open(at(file)).value }));
   const all = { rules: written(files.rules), runbooks: written(files.runbooks), conditions: written(files.conditions) };
   const configFile = config.ok ? { file: at(settings.configFile), value: open(at(settings.configFile)).value } : null;
-  const present = await askPrometheus(options, { ...all, config: configFile, components: used.components });
+  const present = await askPrometheus(options, used.prometheus, note, {
+    ...all,
+    config: configFile,
+    components: used.components,
+  });
   const findings = findAll({
     rules: inOrder(catalog.rules),
     runbooks: catalog.runbooks,
@@ -222,24 +228,18 @@ type Needing = Parameters<(typeof import('../replay/findings/needs.ts'))['needsO
 const PATIENCE_MS = 5_000;
 
 /** Null when nobody has said whom to ask. */
-const askPrometheus = async (options: Options, from: Needing): Promise<readonly Problem[] | null> => {
-  const url = textOption(options, 'prometheus.url') ?? textOption(options, 'prometheusUrl');
-  if (url === undefined) return null;
-  if (!URL.canParse(url) || !/^https?:/.test(url))
-    throw new Misuse(`--prometheus.url: ${url} is no address; for example http://127.0.0.1:9090`);
-  const base = url.replace(/\/+$/, '');
+const askPrometheus = async (
+  options: Options,
+  configured: Neighbour | null,
+  note: (line: string) => void,
+  from: Needing,
+): Promise<readonly Problem[] | null> => {
+  const named = prometheusOf(options, configured, note);
+  if (named === null) return null;
   const { needsOf } = await import('../replay/findings/needs.ts');
   const { askWhatIsThere } = await import('../replay/findings/prometheus.ts');
-  const ask = async (path: string, parameters: Readonly<Record<string, string>>): Promise<unknown> => {
-    const query = new URLSearchParams(parameters).toString();
-    const response = await fetch(`${base}${path}${query === '' ? '' : `?${query}`}`, {
-      redirect: 'error',
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    });
-    if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-    return response.json();
-  };
-  return askWhatIsThere(needsOf(from), ask, { url: base, file: from.config?.file ?? '' });
+  const place = { url: named.url, file: from.config?.file ?? '' };
+  return askWhatIsThere(needsOf(from), askOf(named, patienceOf(options, PATIENCE_MS)), place);
 };
 
 /** What can be made out of a configuration that is refused. */

@@ -15,7 +15,8 @@ import { Misuse, textOption } from './terminal/command.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
 import { explanationPage, missPage } from './terminal/explanation.ts';
 import type { Recorded } from './terminal/offline.ts';
-import { EMPTY_JOURNAL, loadFiles, prometheusAt, readJournalAt, withScratch } from './terminal/offline.ts';
+import { EMPTY_JOURNAL, loadFiles, readJournalAt, withScratch } from './terminal/offline.ts';
+import { addPrometheusFlags, askOf, configuredPrometheus, patienceOf, prometheusOf } from './terminal/prometheus.ts';
 import { addFileFlags, settingsOf } from './terminal/serve-options.ts';
 import { printable } from './terminal/text.ts';
 
@@ -31,7 +32,10 @@ export const command: Command = {
     'amends explain --from=journal.ndjson --line=17',
   ],
   define: (explain, act) =>
-    void addFileFlags(explain.argument('[id]', 'of a decision, a run or an alert, asked of a running amends'))
+    void addPrometheusFlags(
+      addFileFlags(explain.argument('[id]', 'of a decision, a run or an alert, asked of a running amends')),
+      'answers conditions in PromQL; without it rules that ask are undecidable',
+    )
       .option('--body <file>', 'what Alertmanager would post, or an alert of amtool; - reads it from standard input')
       .option('--label <name=value>', 'a label of the alert; as often as it has labels', gathered)
       .option('--annotation <name=value>', 'an annotation of it', gathered)
@@ -39,9 +43,10 @@ export const command: Command = {
       .option('--from <file>', 'a journal: what had happened before')
       .option('--line <number>', 'with --from: the line of the delivery that is explained')
       .option('--rule <name>', 'say of this rule what it would take to match')
-      .option('--prometheus <url>', 'answers conditions in PromQL; without it rules that ask are undecidable')
       .action(act(run)),
 };
+
+const PATIENCE_MS = 15_000;
 
 const gathered = (value: string, before: string | undefined): string =>
   before === undefined ? value : `${before}\n${value}`;
@@ -92,7 +97,9 @@ const unlessMissing = async (call: Promise<Answer>): Promise<Answer | null> => {
 };
 
 const explainBefore = async (invocation: Invocation): Promise<number> => {
-  const ask = prometheusAt(textOption(invocation.options, 'prometheus'));
+  const { edge, options } = invocation;
+  const named = prometheusOf(options, await configuredPrometheus(settingsOf(options)), (line) => edge.err(line));
+  const ask = named === null ? null : askOf(named, patienceOf(options, PATIENCE_MS));
   const recorded = await recordedOf(invocation);
   try {
     return await explainLast(invocation, recorded, ask);
@@ -167,7 +174,7 @@ const answererOf = async (
     const { queryAt } = await import('../replay/alert-series.ts');
     return (promql, at) => queryAt(ask, promql, at);
   }
-  const message = 'without --prometheus=URL nobody answers PromQL';
+  const message = 'without --prometheus.url=URL nobody answers PromQL';
   if (past === null) return async () => refused([{ code: 'no-prometheus', message }]);
   const { createPast } = await import('../replay/past.ts');
   const said = createPast(past.journal, { assume: 'recorded', config: past.config });

@@ -1,6 +1,6 @@
 // `amends init`: from the alerts that a team has to a first configuration in shadow mode, with nothing that was there written over.
 import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatProblem } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
@@ -9,10 +9,14 @@ import { groupsIn } from '../replay/proposal.ts';
 import type { Proposal, Series } from '../replay/proposal.ts';
 import type { Resemblance, TeamAlert } from '../replay/resemblance.ts';
 import type { Catalog } from '../catalog.ts';
+import type { Neighbour } from '../port/sources.ts';
+import type { AskPrometheus } from '../replay/alert-series.ts';
 import type { Command, Invocation } from './terminal/command.ts';
 import { unanswered } from './terminal/client.ts';
 import { Misuse, textOption } from './terminal/command.ts';
+import { addDirectoryFlag, directoryOf } from './terminal/directory.ts';
 import { FINE, FOUND } from './terminal/edge.ts';
+import { addPrometheusFlags, askOf, patienceOf, prometheusOf } from './terminal/prometheus.ts';
 import { printable, table } from './terminal/text.ts';
 
 export const command: Command = {
@@ -24,10 +28,8 @@ export const command: Command = {
     'amends init --prometheus.url=http://127.0.0.1:9090 --dry-run --output=json',
   ],
   define: (init, act) =>
-    void init
-      .option('--prometheus.url <url>', 'where Prometheus answers')
+    void addDirectoryFlag(addPrometheusFlags(init, 'where Prometheus answers'), 'where to write (default: .)')
       .option('--alertmanager.url <url>', 'where Alertmanager answers; it is asked before anything is ever done')
-      .option('--directory <folder>', 'where to write', '.')
       .option(
         '--webhook.url <url>',
         'where Alertmanager will reach amends',
@@ -43,10 +45,10 @@ const PATIENCE_MS = 15_000;
 const MOST_SERIES = 1_000;
 
 const run = async ({ edge, options, output }: Invocation): Promise<number> => {
-  const prometheus = addressOf(options['prometheus.url'], '--prometheus.url');
+  const prometheus = prometheusOf(options, null, () => undefined);
   if (prometheus === null) throw new Misuse('give --prometheus.url, for example http://127.0.0.1:9090');
   const alertmanager = addressOf(options['alertmanager.url'], '--alertmanager.url');
-  const folder = textOption(options, 'directory') ?? '.';
+  const folder = directoryOf(options) ?? '.';
   const webhook = textOption(options, 'webhook.url') ?? '';
 
   const [{ findResemblances }, { configText, propose, routeText, ruleText }] = await Promise.all([
@@ -54,12 +56,13 @@ const run = async ({ edge, options, output }: Invocation): Promise<number> => {
     import('../replay/proposal.ts'),
   ]);
   const shipped = await loadShipped();
-  const alerts = await readAlerts(prometheus);
+  const asked = createAsk(prometheus, patienceOf(options, PATIENCE_MS));
+  const alerts = await readAlerts(asked);
   const routed = alertmanager === null ? false : await isRouted(alertmanager, webhook);
   const found: Array<Resemblance & { readonly series: Series }> = [];
   for (const one of findResemblances(alerts, shipped.rules.rules)) {
     edge.err(`${one.alert.name}: asking for its series`);
-    found.push({ ...one, series: await seriesOf(prometheus, one.alert) });
+    found.push({ ...one, series: await seriesOf(asked, one.alert) });
   }
   if (found.length === 0) {
     edge.err(
@@ -72,7 +75,10 @@ const run = async ({ edge, options, output }: Invocation): Promise<number> => {
   const proposal = propose(found, shipped.runbooks);
   const texts = await readRunbooks(proposal);
   const files = new Map([
-    ['amends.yaml', configText(proposal, shipped.runbooks, texts, { prometheus, alertmanager })],
+    [
+      'amends.yaml',
+      configText(proposal, shipped.runbooks, texts, { prometheus: withWholePaths(prometheus), alertmanager }),
+    ],
     ['alertmanager-route.yml', routeText(proposal, webhook)],
     ...proposal.rules.map((one) => [`rules/${one.kind}/${one.rule.name}.json`, ruleText(one)] as const),
     ...[...texts].map(([name, text]) => [`runbooks/${name}.yaml`, text] as const),
@@ -129,6 +135,14 @@ const shownOf = (one: Resemblance): unknown => ({
 
 const becauseOf = ({ same, because }: Resemblance): string => (same ? 'the same name' : because.join(', '));
 
+/** The configuration may stand in another folder than the one that the flags were given in. */
+const withWholePaths = ({ url, credential }: Neighbour): Neighbour => {
+  if (credential === null) return { url, credential };
+  return credential.type === 'bearer'
+    ? { url, credential: { ...credential, tokenFile: resolve(credential.tokenFile) } }
+    : { url, credential: { ...credential, passwordFile: resolve(credential.passwordFile) } };
+};
+
 const nextSteps = (folder: string, alertmanager: string | null, routed: boolean, alertname: string): string => {
   const steps = [
     `look through ${join(folder, 'amends.yaml')}: are these the right targets? Fill in what is marked FILL IN`,
@@ -137,7 +151,7 @@ const nextSteps = (folder: string, alertmanager: string | null, routed: boolean,
       ? `Alertmanager posts to amends already: see that it does so for these alerts (amtool config routes test alertname=${alertname}), or add the route of ${join(folder, 'alertmanager-route.yml')}`
       : `add ${join(folder, 'alertmanager-route.yml')} to Alertmanager${alertmanager === null ? '' : ` (${alertmanager})`} and reload it`,
     `amends serve --config.file=${join(folder, 'amends.yaml')}, then see that it hears: amends send-test`,
-    `amends backtest --prometheus=... --config.file=${join(folder, 'amends.yaml')}: what it would have done last month`,
+    `amends backtest --prometheus.url=... --config.file=${join(folder, 'amends.yaml')}: what it would have done last month`,
     'after a week in shadow mode: amends promote <rule>',
   ];
   return `Next:\n${steps.map((step, index) => `  ${index + 1}. ${step}`).join('\n')}`;
@@ -200,8 +214,22 @@ const listAt = (value: unknown, ...keys: readonly string[]): readonly unknown[] 
 const stringsOf = (value: unknown): Readonly<Record<string, string>> =>
   isObject(value) ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, String(one)])) : {};
 
-const readAlerts = async (prometheus: string): Promise<readonly TeamAlert[]> => {
-  const answer = await ask(`${prometheus}/api/v1/rules?type=alert`, 'Prometheus');
+/** The same of a Prometheus, which may want to know who asks. */
+const createAsk = (prometheus: Neighbour, patienceMs: number): AskPrometheus => {
+  const asks = askOf(prometheus, patienceMs);
+  return async (path, parameters) => {
+    try {
+      return await asks(path, parameters);
+    } catch (error) {
+      throw new Misuse(
+        `Prometheus does not answer at ${prometheus.url} (${(error as Error).message}).\nIs the address right, and can it be reached from here?`,
+      );
+    }
+  };
+};
+
+const readAlerts = async (prometheus: AskPrometheus): Promise<readonly TeamAlert[]> => {
+  const answer = await prometheus('/api/v1/rules', { type: 'alert' });
   return listAt(answer, 'data', 'groups')
     .flatMap((group) => listAt(group, 'rules'))
     .filter(isObject)
@@ -213,14 +241,21 @@ const readAlerts = async (prometheus: string): Promise<readonly TeamAlert[]> => 
 const SELECTOR = /([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^}]*\})?(?!\s*\()/g;
 
 /** The series that the query reads, as they are now; empty where there are none. */
-const seriesOf = async (prometheus: string, { query }: TeamAlert): Promise<Series> => {
+const seriesOf = async (prometheus: AskPrometheus, { query }: TeamAlert): Promise<Series> => {
   const selectors = new Set<string>();
   for (const [, name = '', matchers = ''] of query.matchAll(SELECTOR))
     if (matchers !== '' || /._./.test(name)) selectors.add(`${name}${matchers}`);
   if (selectors.size === 0) return [];
-  const matches = [...selectors].map((selector) => `match[]=${encodeURIComponent(selector)}`);
-  const answer = await ask(`${prometheus}/api/v1/series?limit=${MOST_SERIES}&${matches.join('&')}`, 'Prometheus');
-  return listAt(answer, 'data').slice(0, MOST_SERIES).map(stringsOf);
+  /** By what they are: two selectors may name the same one. */
+  const found = new Map<string, Readonly<Record<string, string>>>();
+  for (const selector of selectors) {
+    const answer = await prometheus('/api/v1/series', {
+      limit: String(MOST_SERIES),
+      'match[]': selector,
+    });
+    for (const series of listAt(answer, 'data').map(stringsOf)) found.set(JSON.stringify(series), series);
+  }
+  return [...found.values()].slice(0, MOST_SERIES);
 };
 
 const isRouted = async (alertmanager: string, webhook: string): Promise<boolean> => {

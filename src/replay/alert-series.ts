@@ -71,7 +71,7 @@ export const readAlertSeries = async (
 const failed = (error: unknown, start: number): Problem => ({
   code: 'prometheus-failed',
   message: `Prometheus did not give the alerts of ${new Date(start).toISOString().slice(0, 10)}: ${error instanceof Error ? error.message : String(error)}`,
-  mend: 'look at its address, at what it keeps (--storage.tsdb.retention.time), or take a shorter --since',
+  mend: 'look at its address and credential, at what it keeps (--storage.tsdb.retention.time), take a shorter --since, or give it longer: --prometheus.timeout',
 });
 
 const matrixOf = (

@@ -1,5 +1,6 @@
 // The first configuration for a team that has alerts but no amends: components with the targets that Prometheus knows, its alerts under
 // the shipped strategies, all in shadow mode. Text files in, text files out; nothing is read or written here.
+import type { Credential, Neighbour } from '../port/sources.ts';
 import type { Rule, Rung } from '../rule/rule.ts';
 import type { Runbook } from '../runbook/runbook.ts';
 import type { Resemblance } from './resemblance.ts';
@@ -112,7 +113,8 @@ const componentOf = (
   };
 };
 
-export type Addresses = { readonly prometheus: string; readonly alertmanager: string | null };
+/** `prometheus` with the files of its credential as they are to be named. */
+export type Addresses = { readonly prometheus: Neighbour; readonly alertmanager: string | null };
 
 /** `amends.yaml`. What nobody but the team can know stands in it as a comment that says so. */
 export const configText = (
@@ -137,7 +139,7 @@ export const configText = (
     'rule_files: [rules/**/*.json]',
     'runbook_files: [runbooks/**/*.yaml]',
     ...(alertmanager === null ? [] : [`alertmanagers: [{ url: ${JSON.stringify(alertmanager)} }]`]),
-    `prometheus: { url: ${JSON.stringify(prometheus)} }`,
+    `prometheus: { url: ${JSON.stringify(prometheus.url)}${credentialText(prometheus.credential)} }`,
     'recovery: { mode: shadow }',
     'components:',
     ...proposal.components.flatMap((component) => componentLines(component, proposal, texts)),
@@ -150,6 +152,13 @@ export const configText = (
     for (const mode of modes) lines.push(`  ${mode}: { available: [], unavailable: [], impact: to be said }`);
   }
   return `${lines.join('\n')}\n`;
+};
+
+const credentialText = (credential: Credential | null): string => {
+  if (credential === null) return '';
+  return credential.type === 'bearer'
+    ? `, bearer_token_file: ${JSON.stringify(credential.tokenFile)}`
+    : `, basic_auth: { username: ${JSON.stringify(credential.username)}, password_file: ${JSON.stringify(credential.passwordFile)} }`;
 };
 
 const componentLines = (

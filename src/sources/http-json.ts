@@ -74,7 +74,8 @@ type Authorization =
   | { readonly ok: true; readonly headers: Readonly<Record<string, string>> }
   | { readonly ok: false; readonly error: string };
 
-const authorizationOf = async ({ credential }: Neighbour, redactor: Redactor): Promise<Authorization> => {
+/** The header that says who asks; not ok when the file with the secret cannot be read. */
+export const authorizationOf = async ({ credential }: Neighbour, redactor: Redactor): Promise<Authorization> => {
   if (credential === null) return { ok: true, headers: {} };
   const file = credential.type === 'basic' ? credential.passwordFile : credential.tokenFile;
   let secret: string;

@@ -169,7 +169,9 @@ describe('amends check --prometheus.url', () => {
       ]);
       expect([said.code, said.out]).toEqual([
         1,
-        expect.stringMatching(/it did not answer in time \[prometheus-unreachable\]\n {2}mend: .*curl/),
+        expect.stringMatching(
+          /it did not answer within 5s \(--prometheus\.timeout\) \[prometheus-unreachable\]\n {2}mend: .*curl/,
+        ),
       ]);
     } finally {
       mute.close();

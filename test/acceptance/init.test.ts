@@ -161,6 +161,6 @@ describe('amends init', () => {
     const none = await amends('init');
     expect([none.code, none.err]).toEqual([2, expect.stringContaining('give --prometheus.url')]);
     const wrong = await amends('init', '--prometheus.url=prometheus');
-    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('is not an http or https address')]);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('is no address; for example')]);
   });
 });

@@ -8,7 +8,6 @@ import type { Log } from '../../base/log.ts';
 import type { Settings } from '../../config.ts';
 import type { Loaded } from '../../engine/context.ts';
 import type { Store } from '../../port/store.ts';
-import type { AskPrometheus } from '../../replay/alert-series.ts';
 import type { Journal } from '../../replay/journal.ts';
 import type { VirtualClock } from '../../replay/virtual-clock.ts';
 import { Misuse } from './command.ts';
@@ -25,22 +24,6 @@ export const loadFiles = async (settings: Settings): Promise<Loaded> => {
   const catalog = await loadCatalog({ config: config.value, ...(await loadParts()) });
   if (!catalog.ok) throw new Misuse(refusedText(catalog.problems));
   return { config: config.value, catalog: catalog.value };
-};
-
-const PATIENCE_MS = 60_000;
-
-export const prometheusAt = (url: string | undefined): AskPrometheus | null => {
-  if (url === undefined) return null;
-  if (!URL.canParse(url)) throw new Misuse(`--prometheus: ${url} is no address; for example http://127.0.0.1:9090`);
-  return async (path, parameters) => {
-    const response = await fetch(new URL(path, url), {
-      method: 'POST',
-      body: new URLSearchParams(parameters),
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    });
-    if (!response.ok) throw new Error(`${response.status}: ${(await response.text()).slice(0, 300)}`);
-    return response.json();
-  };
 };
 
 /** Everything for an engine that decides again, and is gone when `use` is done. */

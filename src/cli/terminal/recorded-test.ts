@@ -109,7 +109,7 @@ const write = async (given: Writing, file: string, document: Members): Promise<s
       code === 'EEXIST'
         ? 'it is there already: delete it, or name another folder'
         : 'name a folder that can be written';
-    throw new Misuse(`${file} cannot be written (${code}); ${mend} by --out`);
+    throw new Misuse(`${file} cannot be written (${code}); ${mend} by --directory`);
   }
   return file;
 };

@@ -1,5 +1,5 @@
 // Whether what rules and runbooks need is there: asked of a Prometheus that runs. One that does not answer is a finding of
-// its own, and nothing is said then of what it might have.
+// its own, beside what could be asked before.
 import { parseDocument } from 'yaml';
 import type { Problem } from '../../base/failure.ts';
 import { didYouMean } from '../../base/failure.ts';
@@ -14,26 +14,28 @@ export const askWhatIsThere = async (
   ask: AskPrometheus,
   { url, file }: { readonly url: string; readonly file: string },
 ): Promise<readonly Problem[]> => {
+  const found: Problem[] = [];
+  const said = new Set<string>();
   try {
     const alerts = await alertsOf(ask);
-    return [
-      ...(await missingMetrics(needs, ask)),
-      ...missingAlerts(needs, alerts),
-      ...(await missingLabels(needs, alerts, ask)),
-    ];
+    found.push(...missingAlerts(needs, alerts));
+    said.add('alerts');
+    found.push(...(await missingMetrics(needs, ask)));
+    said.add('metrics');
+    found.push(...(await missingLabels(needs, alerts, ask)));
+    return found;
   } catch (error) {
-    const message = `Prometheus at ${url} could not be asked what it has: ${reasonOf(error)}`;
+    // What it has answered stands; what it has not is not said to be missing.
+    const unsaid = ['alerts', 'metrics', 'labels'].filter((what) => !said.has(what)).join(', ');
+    const message = `Prometheus at ${url} could not be asked whether these are there: ${unsaid}; ${reasonOf(error)}`;
     const mend = `see that it answers: curl ${url}/api/v1/rules; or leave --prometheus.url out`;
-    return [finding('prometheus-unreachable', { file, pointer: '' }, message, mend)];
+    return [...found, finding('prometheus-unreachable', { file, pointer: '' }, message, mend)];
   }
 };
 
 /** Errors of Node's own are asked by shape: they may come from another realm. */
 const reasonOf = (error: unknown): string => {
-  if (!isObject(error)) return String(error);
-  if (error['name'] === 'TimeoutError') return 'it did not answer in time';
-  const cause = isObject(error['cause']) ? error['cause'] : error;
-  return String(cause['code'] ?? cause['message']);
+  return isObject(error) ? String(error['message']) : String(error);
 };
 
 type Alerts = {
