@@ -23,7 +23,7 @@ const RUNBOOK = [
   'unknown-metric',
 ] as const;
 const GROUP = ['unused-group', 'no-timeout', 'unknown-metric'] as const;
-const CONFIG = ['unknown-label', 'unknown-metric'] as const;
+const CONFIG = ['empty-inventory', 'unknown-label', 'unknown-metric'] as const;
 /** Written as a comment, since the file is Prometheus' own: `# amends-ignore <code>: <reason>`. */
 const ALERTS = ['alert-without-rule'] as const;
 /** Mended by taking something out, so nobody has a reason to keep them. */

@@ -161,6 +161,7 @@ const look = async (settings: Settings, options: Options, note: (line: string) =
     beside: files.beside,
     alertFiles,
     whole: config.ok && ofCatalog.length === 0,
+    refused: new Set(ofCatalog.map(({ file }) => file ?? '')),
     config: used,
     present,
   });

@@ -34,7 +34,8 @@ const TITLES: Readonly<Record<Change, string>> = {
   newly_acts: 'newly acts',
   no_longer_acts: 'no longer acts',
   acts_differently: 'acts differently',
-  other_reason: 'does nothing for another reason',
+  would_act_differently: 'in shadow, would act differently',
+  other_reason: 'does the same for another reason',
 };
 
 const countsText = (counts: Readonly<Record<string, number>>): string =>
@@ -42,10 +43,12 @@ const countsText = (counts: Readonly<Record<string, number>>): string =>
     .map(([name, times]) => `${name} ${times}`)
     .join(', ');
 
+const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
+
 const spanText = ({ from, to, deliveries, alerts }: Summary): string =>
   from === null || to === null
     ? 'Nothing was in the journal.'
-    : `${deliveries} deliveries with ${alerts} alerts, ${from} to ${to}.`;
+    : `${counted(deliveries, 'delivery', 'deliveries')} with ${counted(alerts, 'alert')}, ${from} to ${to}.`;
 
 const heldText = ({ held, wouldBeHeld }: RuleSummary): string =>
   [countsText(held), Object.keys(wouldBeHeld).length === 0 ? '' : `would be: ${countsText(wouldBeHeld)}`]
@@ -57,14 +60,14 @@ const MOST_DIFFERENCES = 50;
 export const headOf = (summary: Summary, assume: Assumption, under: Under): readonly string[] => [
   spanText(summary),
   `Assumed: ${ASSUMED[assume]}. Questions that nobody answered in the journal expire.${
-    summary.assumedRuns === 0 ? '' : ` ${summary.assumedRuns} runs had no recorded outcome.`
+    summary.assumedRuns === 0 ? '' : ` ${counted(summary.assumedRuns, 'run')} had no recorded outcome.`
   }`,
   ...underText(under),
   ...unknownText(summary),
   ...(summary.undone.length === 0
     ? []
     : [
-        `${summary.undone.length} acts of people could not be done again: ${summary.undone
+        `${counted(summary.undone.length, 'act')} of people could not be done again: ${summary.undone
           .slice(0, MOST_NAMED)
           .map(({ line, why }) => `line ${line}: ${why}`)
           .join('; ')}.`,
@@ -113,15 +116,17 @@ export const footOf = (summary: Summary): readonly string[] => [
   ...(summary.busiestHours.length === 0
     ? []
     : [
-        `Busiest hours: ${summary.busiestHours.map(({ hour, acts, alerts }) => `${hour.slice(0, 16)}Z ${acts} acts, ${alerts} alerts`).join('; ')}.`,
+        `Busiest hours: ${summary.busiestHours.map(({ hour, acts, alerts }) => `${hour.slice(0, 16)}Z ${counted(acts, 'act')}, ${counted(alerts, 'alert')}`).join('; ')}.`,
       ]),
   ...(summary.worstDay === null
     ? []
-    : [`Worst day: ${summary.worstDay.day}, ${summary.worstDay.acts} acts, ${summary.worstDay.alerts} alerts.`]),
+    : [
+        `Worst day: ${summary.worstDay.day}, ${counted(summary.worstDay.acts, 'act')}, ${counted(summary.worstDay.alerts, 'alert')}.`,
+      ]),
   ...(summary.refused.length === 0
     ? []
     : [
-        `Not read: ${summary.refused.length} bodies, the first on line ${summary.refused[0]?.line ?? 0}: ${summary.refused[0]?.why ?? ''}.`,
+        `Not read: ${counted(summary.refused.length, 'body', 'bodies')}, the first on line ${summary.refused[0]?.line ?? 0}: ${summary.refused[0]?.why ?? ''}.`,
       ]),
 ];
 
@@ -134,23 +139,34 @@ export const differencesSentence = (differences: readonly Difference[], against:
   if (differences.length === 0) return `Against ${against} nothing changes.`;
   const counts = changeCounts(differences);
   const parts = CHANGES.filter((change) => counts[change] > 0).map((change) => `${TITLES[change]} ${counts[change]}`);
-  return `Against ${against} ${differences.length} incidents change: ${parts.join(', ')}.`;
+  return `Against ${against} ${counted(differences.length, 'incident changes', 'incidents change')}: ${parts.join(', ')}.`;
 };
+
+const MOST_WORDS = 4;
+/** An incident of days says much: its beginning and its end tell what it came to. */
+const wordsText = (words: readonly string[]): string =>
+  (words.length <= MOST_WORDS
+    ? words
+    : [...words.slice(0, MOST_WORDS / 2), `${words.length - MOST_WORDS} more`, ...words.slice(-MOST_WORDS / 2)]
+  ).join(' -> ');
 
 export const differenceCells = (one: Difference): readonly string[] => [
   TITLES[one.change],
   one.at,
   one.alertname,
   [one.component, one.target].filter((name) => name !== null).join(' '),
-  one.before.join(' -> '),
-  one.after.join(' -> '),
+  wordsText(one.before),
+  wordsText(one.after),
 ];
 export const DIFFERENCE_COLUMNS = ['change', 'at', 'alert', 'target', 'before', 'after'] as const;
 
 /** What the record says must not become markup. */
 const inCell = (text: string): string =>
   text.replaceAll(/[\\|`<>*_[\]]/g, (mark) => `\\${mark}`).replaceAll(/\s+/g, ' ');
-const row = (cells: readonly string[]): string => `| ${cells.map(inCell).join(' | ')} |`;
+const LONGEST_CELL = 300;
+/** What strangers wrote may be of any length; a comment under a pull request may not. */
+const cut = (text: string): string => (text.length <= LONGEST_CELL ? text : `${text.slice(0, LONGEST_CELL - 3)}...`);
+const row = (cells: readonly string[]): string => `| ${cells.map((cell) => inCell(cut(cell))).join(' | ')} |`;
 const tableOf = (columns: readonly string[], rows: ReadonlyArray<readonly string[]>): readonly string[] => [
   `| ${columns.join(' | ')} |`,
   `|${columns.map(() => '---').join('|')}|`,

@@ -165,7 +165,13 @@ const busiest = (
     .toSorted((left, right) => right.acts - left.acts || right.alerts - left.alerts || left.at - right.at)
     .slice(0, most);
 
-export const CHANGES = ['newly_acts', 'no_longer_acts', 'acts_differently', 'other_reason'] as const;
+export const CHANGES = [
+  'newly_acts',
+  'no_longer_acts',
+  'acts_differently',
+  'would_act_differently',
+  'other_reason',
+] as const;
 export type Change = (typeof CHANGES)[number];
 
 /** One incident that the two sets of rules treat otherwise. Each side says what it did, in order. */
@@ -179,7 +185,8 @@ export type Difference = {
   readonly after: readonly string[];
 };
 
-type Incident = { readonly first: Judged; readonly acts: string[]; readonly words: string[] };
+/** `would` is what shadow decisions would have done: nothing was done. */
+type Incident = { readonly first: Judged; readonly acts: string[]; readonly would: string[]; readonly words: string[] };
 export type Incidents = ReadonlyMap<number, Incident>;
 
 /** By the place in the journal at which an incident opened: both sides read the same one. */
@@ -192,11 +199,11 @@ export const createIncidents = (): { add(judged: Judged): void; readonly found: 
     add(judged) {
       const { episode, reason } = judged;
       if (episode === null || reason === 'duplicate' || reason === 'resolved') return;
-      const incident = found.get(episode) ?? { first: judged, acts: [], words: [] };
+      const incident = found.get(episode) ?? { first: judged, acts: [], would: [], words: [] };
       const said = wordsOf(judged);
       const text = texts.get(said) ?? said;
       texts.set(text, text);
-      if (acts(judged)) incident.acts.push(text);
+      if (acts(judged)) (judged.would === null ? incident.acts : incident.would).push(text);
       // Looked at again and again while it is held: once is enough.
       if (incident.words.at(-1) !== text) incident.words.push(text);
       found.set(episode, incident);
@@ -231,5 +238,6 @@ const changeOf = (left: Incident | undefined, right: Incident | undefined): Chan
   if (before.length === 0 && after.length > 0) return 'newly_acts';
   if (before.length > 0 && after.length === 0) return 'no_longer_acts';
   if (before.join('\n') !== after.join('\n')) return 'acts_differently';
+  if ((left?.would ?? []).join('\n') !== (right?.would ?? []).join('\n')) return 'would_act_differently';
   return (left?.words ?? []).join('\n') === (right?.words ?? []).join('\n') ? null : 'other_reason';
 };

@@ -190,6 +190,7 @@ const FOUND = {
     'the Prometheus that was asked has no such series',
     'see that it is scraped, or correct the query',
   ],
+  'empty-inventory': ['a component has no target', 'name its targets, or take it out'],
   'unused-condition': ['no rule uses a named condition', 'take it away'],
   'unused-group': ['no runbook begins with a group of steps', 'take it away'],
   'unused-ignore': ['something is ignored that is not found', 'take it out'],

@@ -6,6 +6,7 @@ import type { Config } from '../../config.ts';
 import { findConflicts } from '../conflicts.ts';
 import { readAlertFiles } from './alert-files.ts';
 import { alertFindings } from './alerts.ts';
+import { emptyInventories } from './empty-inventory.ts';
 import type { Looked } from './finding.ts';
 import { withoutMeant } from './ignoring.ts';
 import { neverMatches } from './never-matches.ts';
@@ -16,6 +17,8 @@ import { unused } from './unused.ts';
 export type Checked = Omit<Looked, 'alerts'> & {
   readonly config: Pick<Config, 'file' | 'pardons'>;
   readonly alertFiles: ReadonlyArray<{ readonly file: string; readonly text: string }>;
+  /** Files of which something was said that is no finding. */
+  readonly refused: ReadonlySet<string>;
   /** What was found by asking Prometheus; null when it was not asked. */
   readonly present: readonly Problem[] | null;
 };
@@ -35,10 +38,9 @@ const NEED_PROMETHEUS = new Set(['unknown-alert', 'unknown-label', 'unknown-metr
 const NEED_ALL = new Set(['alert-without-rule', 'rule-without-alert', 'unused-runbook', 'unused-group']);
 
 export const findAll = (checked: Checked): readonly Problem[] => {
-  const { config, alertFiles, present } = checked;
+  const { config, alertFiles, present, refused } = checked;
   const { alerts, pardons: comments, problems } = readAlertFiles(alertFiles);
   const looked: Looked = { ...checked, alerts };
-  const loaded = new Set([...looked.runbooks.values()].map(({ file }) => file));
   const conflicts = findConflicts(looked).map((problem): Problem => ({ ...problem, severity: 'warning' }));
   const rest = withoutMeant({
     looked,
@@ -48,13 +50,14 @@ export const findAll = (checked: Checked): readonly Problem[] => {
       ...unused(looked),
       ...stepFindings(looked),
       ...uncheckedLabels(looked),
+      ...emptyInventories(looked, config),
       ...(present ?? []),
     ],
     pardons: [
       ...looked.rules.map(({ file, pardons = [] }) => ({ file, pardons })),
       // In a file that is refused something else comes first.
       ...looked.written.runbooks
-        .filter(({ file }) => looked.whole || loaded.has(file))
+        .filter(({ file }) => !refused.has(file))
         .map(({ file, value }) => ({ file, pardons: pardonsIn(value) })),
       ...(config.file === null ? [] : [{ file: config.file, pardons: config.pardons ?? [] }]),
     ],
