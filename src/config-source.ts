@@ -167,6 +167,7 @@ const problemsOf = (source: Source, schema: ZodType, issue: Issue, above: Path):
         'missing',
         path,
         `${String(path.at(-1) ?? 'a value')} is missing (${message.replace(/, received undefined$/, '')})`,
+        'add it',
       ),
     ];
   return [source.problem(issue.params?.code ?? 'bad-value', path, message, issue.params?.mend)];

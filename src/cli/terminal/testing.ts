@@ -30,7 +30,7 @@ export const runTests = async (invocation: Invocation, paths: readonly string[])
   const found = await pathsOf(paths, settings.configFile);
   const { runSuite } = await import('../../replay/test-suite.ts');
   const files = await Promise.all(found.map(async (file) => ({ file, text: await readFile(file, 'utf8') })));
-  const suite = await runSuite({
+  const run = await runSuite({
     files,
     parts,
     bases,
@@ -38,6 +38,7 @@ export const runTests = async (invocation: Invocation, paths: readonly string[])
     clock: edge.clock,
     progress: progressOn(edge, 'test files run'),
   });
+  const suite: Suite = { ...run, files: run.files.map(placedFromHere) };
   const chosen = chosenBy(paths);
   const coverage = options['coverage'] === true ? await cover(suite, bases, chosen) : null;
   const mutants = options['mutate'] === true ? await change(suite, bases, parts, chosen, edge) : null;
@@ -82,6 +83,14 @@ export const shown = (file: string): string => {
   const from = relative(process.cwd(), file);
   return from === '' || from.startsWith('..') ? file : from;
 };
+
+/** Its problems too: as one would type them from here. */
+const placedFromHere = (file: FileResult): FileResult => ({
+  ...file,
+  problems: file.problems.map((problem) =>
+    problem.file === undefined ? problem : { ...problem, file: shown(problem.file) },
+  ),
+});
 
 const PROGRESS_EVERY_MS = 2_000;
 
