@@ -25,35 +25,14 @@ const LABELS = ['alertname', 'component', 'target', 'instance', 'job', 'pod', 'n
 
 /** Known ways to become more than an argument: of shells, options, paths, addresses, templates, terminals. */
 const INJECTIONS = [
-  ...[
-    '; rm -rf /',
-    '$(id)',
-    '`id`',
-    "' || true '",
-    '" && id "',
-    '| sh',
-    '> /etc/passwd',
-    '& id &',
-    '${IFS}id',
-    '*',
-    '~',
-  ],
-  ...['-rf', '--config=/etc/passwd', '-oProxyCommand=id', '--upload-pack=id', '-', '--', '-e', '@/etc/passwd', '@-'],
-  ...['--checkpoint-action=exec=id', '-exec', '--eval=id', '--to-command=id', '-c', '/bin/sh', 'LD_PRELOAD=/tmp/x.so'],
-  ...[
-    '..',
-    '../../etc/passwd',
-    '/etc/passwd',
-    '%2e%2e',
-    'a/b',
-    'a\\b',
-    'file:///etc/passwd',
-    'http://169.254.169.254/',
-  ],
-  ...['${{ connect.argv }}', '${{ secrets }}', '{{ x }}', '$x', '%s%n', '#{x}', '<%= x %>', '\\x41'],
-  ...['a\0b', 'a\nb', '\n--force', 'a\rb', '\u001b[31m', '\u007f', '\u202e', '\ud800', '\u2028', '\u00a0-x', '－rf'],
-  ...['', ' ', ' -rf', "'", '"', '\\', '__proto__', 'constructor', 'x'.repeat(5_000), 'HEAD', 'v1.2.3', 'main', '30s'],
-];
+  ['; rm -rf /', '$(id)', '`id`', "' || true '", '" && id "', '| sh', '> /etc/passwd', '& id &', '${IFS}id', '*', '~'],
+  ['-rf', '--config=/etc/passwd', '-oProxyCommand=id', '--upload-pack=id', '-', '--', '-e', '@/etc/passwd', '@-'],
+  ['--checkpoint-action=exec=id', '-exec', '--eval=id', '--to-command=id', '-c', '/bin/sh', 'LD_PRELOAD=/tmp/x.so'],
+  ['..', '../../etc/passwd', '/etc/passwd', '%2e%2e', 'a/b', 'a\\b', 'file:///etc/passwd', 'http://169.254.169.254/'],
+  ['${{ connect.argv }}', '${{ secrets }}', '{{ x }}', '$x', '%s%n', '#{x}', '<%= x %>', '\\x41'],
+  ['a\0b', 'a\nb', '\n--force', 'a\rb', '\u001b[31m', '\u007f', '\u202e', '\ud800', '\u2028', '\u00a0-x', '－rf'],
+  ['', ' ', ' -rf', "'", '"', '\\', '__proto__', 'constructor', 'x'.repeat(5_000), 'HEAD', 'v1.2.3', 'main', '30s'],
+].flat();
 
 const hostile = (random) => {
   const way = random.below(6);

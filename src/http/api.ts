@@ -147,7 +147,7 @@ const reports = (context: ApiContext): Handlers => {
 
 const configurationOf = async ({ store }: ApiContext, id = '') => {
   const found = (await store.configurations(null)).find((one) => String(one.id) === id);
-  if (found === undefined) throw missing(`configuration ${id}`);
+  if (found === undefined) throw missing(`configuration ${id}`, '/api/v1/configurations');
   return found;
 };
 

@@ -22,7 +22,7 @@ export const addPrometheusFlags = (command: Commander, what: string): Commander 
     .option('--prometheus.timeout <duration>', 'how long it may take for an answer, for example 30s');
 
 /** Undefined: nobody has named one. Without a slash at its end. */
-export const prometheusUrl = (options: Options): string | undefined => {
+const prometheusUrl = (options: Options): string | undefined => {
   const [one, other] = [textOption(options, 'prometheus.url'), textOption(options, 'prometheus')];
   if (one !== undefined && other !== undefined)
     throw new Misuse('--prometheus.url and --prometheus are the same: give one');
@@ -48,7 +48,7 @@ export const patienceOf = (options: Options, otherwise: number): number => {
 };
 
 /** What the flags say; null: nothing. */
-export const credentialOf = (options: Options): Credential | null => {
+const credentialOf = (options: Options): Credential | null => {
   const [tokenFile, username, passwordFile] = [
     textOption(options, 'prometheus.bearerTokenFile'),
     textOption(options, 'prometheus.username'),
@@ -105,7 +105,7 @@ export const askOf = (neighbour: Neighbour, patienceMs: number): AskPrometheus =
         redirect: 'error',
         signal: AbortSignal.timeout(patienceMs),
       });
-      if (response.ok) return (await response.json()) as unknown;
+      if (response.ok) return await response.json();
     } catch (error) {
       throw new Error(reasonOf(error, patienceMs), { cause: error });
     }
