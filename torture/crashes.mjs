@@ -97,7 +97,7 @@ const heardBy = new Map();
 const builtFleet = {
   homes: 1,
   // So long a connection to a receiver is kept, in case there is more to tell.
-  restMs: 5_000,
+  restMs: 6_000,
   async prepare(folder, random) {
     const target = await createTarget(join(folder, 'ledger.ndjson'), () => random.below(15));
     for (const [path, chance] of Object.entries(FAILS))

@@ -112,7 +112,7 @@ const used = (): number => {
 /** Between two looks, since a collection takes a tenth of a second. */
 const LOOK_EVERY_MS = 1_000;
 /** Fewer say nothing about a direction. */
-const FEWEST_LOOKS = 6;
+const FEWEST_LOOKS = 9;
 
 export type MemoryWatch = {
   /** Whoever is at rest says so; it is looked at now and then. */
@@ -158,7 +158,7 @@ export const course = (seen: readonly number[]): { readonly from: number; readon
 /** Null: it does not grow, or it cannot be said. */
 export const growing = (seen: readonly number[]): string | null => {
   const found = course(seen);
-  if (found === null || found.to <= found.from * MORE + SLACK_BYTES) return null;
+  if (found === null || found.to <= found.from * MORE + LINE_SLACK_BYTES) return null;
   return `memory goes up from ${mib(found.from)} to ${mib(found.to)} MiB over ${seen.length} looks, the first third left out`;
 };
 
@@ -234,6 +234,8 @@ export const heldBy = (pid: number, folder: string): Resources => {
 /** Of 10 %, as it is allowed; what is measured itself takes some. */
 const MORE = 1.1;
 const SLACK_BYTES = 1_048_576;
+/** A line swings more: code is loaded late, and one look finds half a case at work. */
+const LINE_SLACK_BYTES = 4 * SLACK_BYTES;
 
 /** What was there before may be gone, nothing may be there that was not. */
 export const notGivenBack = (before: Resources, after: Resources): readonly string[] => {

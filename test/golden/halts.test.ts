@@ -121,6 +121,32 @@ describe('what waited through several halts', () => {
     });
   });
 
+  it('F45 I7 a run that is halted between two steps begins no further one, and goes on with it once the halt is lifted', async () => {
+    folder = mkdtempSync(join(tmpdir(), 'amends-halts-'));
+    ledger = await createLedger(join(folder, 'ledger.ndjson'));
+    const second = `  - { id: after, uses: http.request, with: { url: "\${{ connect.url }}/after/\${{ target }}" }, idempotent: false }\n`;
+    amends = await startEngine({
+      config: config(ledger.host, ['main']),
+      files: { 'rules/shop.json': rule('auto'), 'runbooks/shop/mend.yaml': MEND.replace('verify:', `${second}verify:`) },
+    });
+    let answer = (_: number): void => undefined;
+    ledger.answer('/mend/main', new Promise<number>((resolve) => (answer = resolve)));
+    const begun = ledger.next('/mend/main');
+    const posted = amends.post([firing()]);
+    await begun;
+    await halt();
+    answer(200);
+    await posted;
+    amends.clock.advance(3 * HOUR);
+    await amends.settle();
+    expect(await latest()).toMatchObject({ outcome: null });
+    expect(effects()).toEqual(['/mend/main']);
+    await resume();
+    await amends.settle();
+    expect(await latest()).toMatchObject({ outcome: 'resolved' });
+    expect(effects()).toEqual(['/mend/main', '/after/main']);
+  });
+
   it('F4 F45 a run is not stale for the hours of two halts, and is for the minutes between them', async () => {
     await start('approve');
     await amends.post([firing()]);
