@@ -30,7 +30,7 @@ packages=(
   openssh-server openssl
   podman runc busybox-static # a container engine with a Docker-compatible socket, and an image made without a registry
   faketime                   # clock jumps
-  chromium                   # the console, as a person sees it
+  chromium fonts-dejavu-core # the console, as a person sees it
   procps util-linux          # ps, prlimit, setpriv
 )
 

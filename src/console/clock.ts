@@ -38,13 +38,10 @@ export const span = (ms: number): string => {
 
 const hms = (hours: number, minutes: number, seconds: number): string =>
   `${pad(hours)}:${pad(minutes)}:${pad(seconds)}`;
-const sameDay = (left: Date, right: Date): boolean =>
-  left.toISOString().slice(0, 10) === right.toISOString().slice(0, 10);
-
-/** `02:58:10 UTC (03:58:10 here)`, with the day when it is not today. */
+/** `02:58:10 UTC (03:58:10 here)`, with the day when it is not of these twelve hours. */
 export const absolute = (ms: number): string => {
   const date = new Date(ms);
-  const day = sameDay(date, new Date(now())) ? '' : `${date.toISOString().slice(0, 10)} `;
+  const day = Math.abs(ms - now()) < DAY / 2 ? '' : `${date.toISOString().slice(0, 10)} `;
   const utc = hms(date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds());
   const here = hms(date.getHours(), date.getMinutes(), date.getSeconds());
   return `${day}${utc} UTC${date.getTimezoneOffset() === 0 ? '' : ` (${here} here)`}`;

@@ -2,14 +2,12 @@
 import { afterAll, afterEach, beforeEach, describe, expect } from '@jest/globals';
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
-import { DESKTOP, createHands } from '../support/browser.ts';
+import { DESKTOP, createHands, itOnChromium } from '../support/browser.ts';
 import type { Held } from '../support/browser.ts';
-import { itWith } from '../support/requires.ts';
 import { startedHere, until } from '../support/servers.ts';
 import { openWorld } from './world.ts';
 import type { World } from './world.ts';
 
-const itOnChromium = itWith('chromium');
 const hands = createHands();
 const servers = startedHere();
 let world: World;
@@ -20,10 +18,10 @@ beforeEach(async () => {
   held = await hands.take();
 });
 afterEach(async () => {
-  expect(held.complaints).toEqual([]);
   await held.context.close();
   await world.close();
   await servers.stopAll();
+  expect(held.complaints).toEqual([]);
 });
 afterAll(() => hands.close());
 
@@ -33,7 +31,7 @@ const open = async (path: string, page: Page = held.page): Promise<void> => {
   await page.locator('main h1').waitFor();
 };
 const sees = (text: string | RegExp, page: Page = held.page): Promise<void> =>
-  page.getByText(text).first().waitFor({ timeout: 15_000 });
+  page.getByText(text).first().waitFor({ timeout: 30_000 });
 const heading = (page: Page = held.page): Promise<string> => page.locator('main h1').innerText();
 const press = (name: string | RegExp, page: Page = held.page): Promise<void> =>
   page.getByRole('button', { name }).first().click();

@@ -1,15 +1,13 @@
 // C10: whatever strangers write into labels, annotations, names, addresses, errors and outputs is read on the page, and
 // nothing of it runs: in a real browser, on every page that shows it.
 import { afterAll, afterEach, beforeEach, describe, expect } from '@jest/globals';
-import { createHands } from '../support/browser.ts';
+import { createHands, itOnChromium } from '../support/browser.ts';
 import type { Held } from '../support/browser.ts';
-import { itWith } from '../support/requires.ts';
 import { startedHere, until } from '../support/servers.ts';
 import { PAYLOADS } from './payloads.ts';
 import { openWorld } from './world.ts';
 import type { World } from './world.ts';
 
-const itOnChromium = itWith('chromium');
 const hands = createHands();
 const servers = startedHere();
 let world: World;
@@ -83,7 +81,6 @@ describe('what strangers write', () => {
       await open('/console');
       await harmless();
     },
-    60_000,
   );
 
   itOnChromium(
@@ -191,7 +188,6 @@ describe('what strangers write', () => {
         await harmless();
       }
     },
-    60_000,
   );
 
   itOnChromium('C10 in the address of the page leads nowhere and is text', async () => {

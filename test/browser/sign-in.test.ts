@@ -8,14 +8,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect } from '@jest/globals';
 import { hashSync } from 'bcryptjs';
 import type { Page } from 'playwright-core';
-import { createHands } from '../support/browser.ts';
+import { createHands, itOnChromium } from '../support/browser.ts';
 import type { Held } from '../support/browser.ts';
-import { itWith } from '../support/requires.ts';
 import { startedHere, until } from '../support/servers.ts';
 import { openWorld } from './world.ts';
 import type { World } from './world.ts';
 
-const itOnChromium = itWith('chromium');
 const hands = createHands();
 const servers = startedHere();
 const TOKENS = { viewer: 'v'.repeat(40), approver: 'a'.repeat(40), sender: 's'.repeat(40) };
@@ -55,7 +53,7 @@ const openGuarded = async (args: readonly string[] = []): Promise<World> => {
   return world;
 };
 const sees = (text: string | RegExp, page: Page = held.page): Promise<void> =>
-  page.getByText(text).first().waitFor({ timeout: 15_000 });
+  page.getByText(text).first().waitFor({ timeout: 30_000 });
 const signIn = async ({ url }: Pick<World, 'url'>, token: string, path = '/console'): Promise<void> => {
   await held.page.goto(`${url}${path}`);
   await held.page.getByLabel('Token').fill(token);
@@ -243,7 +241,6 @@ describe('C13 a page of another origin', () => {
       }
       await stranger.close();
     },
-    60_000,
   );
 
   itOnChromium(
@@ -265,7 +262,6 @@ describe('C13 a page of another origin', () => {
       await sees('Signed in as oncall, approver.');
       await stranger.close();
     },
-    60_000,
   );
 
   itOnChromium('C13 cannot take the name of this machine, and cannot put the page into a frame', async () => {

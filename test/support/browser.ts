@@ -2,7 +2,13 @@
 // profile of its own, and everything that its console or its policy complained about is kept.
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { binaryOf } from './requires.ts';
+import { binaryOf, itWith } from './requires.ts';
+
+/** A browser and an amends are started: on a machine that has other work that takes its time. */
+const PATIENCE_MS = 90_000;
+const itWithChromium = itWith('chromium');
+export const itOnChromium = (name: string, body: () => unknown, timeout = PATIENCE_MS): void =>
+  itWithChromium(name, body, timeout);
 
 const PHONE = { width: 360, height: 740 };
 export const DESKTOP = { width: 1280, height: 900 };

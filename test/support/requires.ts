@@ -15,7 +15,7 @@ const packages: Readonly<Record<Server, string>> = {
   faketime: 'faketime',
   postgres: 'postgresql',
   chroma: '',
-  chromium: 'chromium',
+  chromium: 'chromium fonts-dejavu-core',
 };
 
 export type Server =
