@@ -129,7 +129,7 @@ describe('what waited through several halts', () => {
       config: config(ledger.host, ['main']),
       files: { 'rules/shop.json': rule('auto'), 'runbooks/shop/mend.yaml': MEND.replace('verify:', `${second}verify:`) },
     });
-    let answer = (_: number): void => undefined;
+    let answer: (status: number) => void = () => undefined;
     ledger.answer('/mend/main', new Promise<number>((resolve) => (answer = resolve)));
     const begun = ledger.next('/mend/main');
     const posted = amends.post([firing()]);
