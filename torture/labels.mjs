@@ -12,6 +12,7 @@ import { compileTemplate, styleOf } from '../src/runbook/template.ts';
 import { RUNBOOK_ROOTS } from '../src/runbook/path.ts';
 import { fold, stepKey, stepsOf } from '../src/run/state.ts';
 import { hold } from './expect.mjs';
+import { INJECTIONS } from './injections.mjs';
 import { memory } from './resources.ts';
 
 export const covers = [
@@ -22,17 +23,6 @@ const root = new URL('../', import.meta.url);
 const PHASES = ['before', 'steps', 'on_success', 'on_failure', 'on_exhausted', 'undo', 'rollback'];
 const FOREIGN = new Set(['alert', 'label', 'annotation', 'inputs', 'steps', 'undo']);
 const LABELS = ['alertname', 'component', 'target', 'instance', 'job', 'pod', 'namespace', 'service', 'a', 'b'];
-
-/** Known ways to become more than an argument: of shells, options, paths, addresses, templates, terminals. */
-const INJECTIONS = [
-  ['; rm -rf /', '$(id)', '`id`', "' || true '", '" && id "', '| sh', '> /etc/passwd', '& id &', '${IFS}id', '*', '~'],
-  ['-rf', '--config=/etc/passwd', '-oProxyCommand=id', '--upload-pack=id', '-', '--', '-e', '@/etc/passwd', '@-'],
-  ['--checkpoint-action=exec=id', '-exec', '--eval=id', '--to-command=id', '-c', '/bin/sh', 'LD_PRELOAD=/tmp/x.so'],
-  ['..', '../../etc/passwd', '/etc/passwd', '%2e%2e', 'a/b', 'a\\b', 'file:///etc/passwd', 'http://169.254.169.254/'],
-  ['${{ connect.argv }}', '${{ secrets }}', '{{ x }}', '$x', '%s%n', '#{x}', '<%= x %>', '\\x41'],
-  ['a\0b', 'a\nb', '\n--force', 'a\rb', '\u001b[31m', '\u007f', '\u202e', '\ud800', '\u2028', '\u00a0-x', '－rf'],
-  ['', ' ', ' -rf', "'", '"', '\\', '__proto__', 'constructor', 'x'.repeat(5_000), 'HEAD', 'v1.2.3', 'main', '30s'],
-].flat();
 
 const hostile = (random) => {
   const way = random.below(6);
