@@ -571,7 +571,7 @@ describe('I14: memory over a torment', () => {
     const watch = createMemoryWatch(0);
     const kept: number[][] = [];
     for (let turn = 0; turn < 12; turn += 1) {
-      const made = Array.from({ length: 200_000 }, (_, index) => index + turn + 0.5);
+      const made = Array.from({ length: 1_500_000 }, (_, index) => index + turn + 0.5);
       if (turn >= 4) kept.push(made);
       watch.look();
     }
