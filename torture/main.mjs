@@ -132,6 +132,14 @@ for (const name of NAMES) {
 say(
   `${failed.length === 0 ? 'all held' : `${failed.join(', ')} broke`}, ${((performance.now() - began) / 1_000).toFixed(1)} s, seed ${seed}`,
 );
+// What broke leaves others at work, who would stay when this process is gone.
+for (const pid of resources().processes) {
+  try {
+    process.kill(Number(pid), 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
 if (failed.length === 0) rmSync(folder, { recursive: true, force: true });
 else say(`what there was is kept in ${folder}`);
 process.exit(failed.length === 0 ? 0 : 1);
