@@ -44,7 +44,7 @@ it.each([
   ['torture', ['--seed'], "Option '--seed <value>' argument missing."],
   ['torture', ['storm'], "Unexpected argument 'storm'."],
   ['drill', ['--tries', '0'], "--tries takes a whole number from 1 to 9999, not '0'."],
-  ['drill', ['--only', 'tea'], "There is no system 'tea'; there are chromadb, "],
+  ['drill', ['--only', 'tea'], "There is no system 'tea'; there are "],
   ['drill', ['--output', 'xml'], "--output is table or json, not 'xml'."],
   ['bench', [], 'One measurement is wanted: accept, latency, '],
   ['bench', ['tea'], "There is no measurement 'tea'; there are accept, "],
