@@ -50,7 +50,7 @@ const END: Readonly<Record<string, string>> = {
   resolved: 'Resolved',
   unresolved: 'Did not help',
   stuck: 'Stuck: its target stays busy until somebody closes its inbox entry',
-  withdrawn: 'Withdrawn: nothing was done',
+  withdrawn: 'Withdrawn: nothing was changed',
 };
 
 const heading = (run: Row): Drawn => {

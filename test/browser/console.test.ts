@@ -176,7 +176,7 @@ describe('what is done from a phone', () => {
     expect(await dialog().isVisible()).toBe(true);
     await dialog().getByLabel('Reason').fill('not tonight');
     await dialog().getByRole('button', { name: 'Deny' }).click();
-    await sees(/Withdrawn: nothing was done \(denied\)/);
+    await sees(/Withdrawn: nothing was changed \(denied\)/);
     await sees(/denied by local: not tonight/);
   });
 
