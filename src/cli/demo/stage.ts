@@ -123,7 +123,7 @@ const setUp = async (
   print(
     [
       `shop       ${shopUrl}/orders, /stock, /receipts: one process, a SQLite file and backups for each`,
-      `amends     ${client.url}: API under /api/v1, metrics at ${client.url}/metrics`,
+      `amends     ${client.url}: the console at ${client.url}/console, metrics at ${client.url}/metrics`,
       `settings   ${INCIDENTS.length} components, mode ${TEMPO.mode}, ${TEMPO.attempts} attempts an hour, cooldown ${TEMPO.cooldown}, settling ${TEMPO.settle}, probes every ${TEMPO.probes}; a real one has minutes and hours`,
       ...monitoring.about.map((line) => `alerts     ${line}`),
       '',
