@@ -53,9 +53,7 @@ const breakerItem = (name: string, breaker: Row): Drawn =>
       badge(breaker['open'] === true ? 'breaker_open' : 'closed', breaker['open'] === true ? 'bad' : 'plain'),
       ` ${text(breaker['strategy'])}: ${text(breaker['failures'])} failures in a row`,
     ),
-    when(breaker['trialAt']) === null
-      ? null
-      : h('p', { class: 'when' }, 'one trial from ', time(when(breaker['trialAt']))),
+    when(breaker['trialAt']) === null ? null : h('p', { class: 'when' }, 'next trial ', time(when(breaker['trialAt']))),
     breaker['open'] === true
       ? [
           h(

@@ -180,7 +180,7 @@ export const troubles = (component: Row): readonly Drawn[] => {
         { key: `breaker-${text(breaker['strategy'])}` },
         badge('breaker_open'),
         ` ${text(breaker['strategy'])} failed ${text(breaker['failures'])} times in a row`,
-        when(breaker['trialAt']) === null ? '' : ['; one trial from ', time(when(breaker['trialAt']))],
+        when(breaker['trialAt']) === null ? '' : ['; next trial ', time(when(breaker['trialAt']))],
       ),
     ),
     degraded.length > 0 ? h('li', { key: 'degraded' }, badge('degraded'), ` ${degraded.join(', ')}`) : null,

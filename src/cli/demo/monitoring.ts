@@ -112,14 +112,17 @@ const writeMonitoringFiles = ({ folder, alertsFolder, amends, ports }: Monitorin
   writeFileSync(
     join(at, 'alertmanager.yml'),
     stringify({
+      // As in deploy/alertmanager.yml: what amends is not meant to mend goes to humans, of whom there are none here.
       route: {
-        receiver: 'amends',
+        receiver: 'humans',
+        routes: [{ matchers: ['remediation="amends"'], receiver: 'amends' }],
         group_by: ['alertname', 'component', 'target'],
         group_wait: SHORT,
         group_interval: SHORT,
         repeat_interval: '4h',
       },
       receivers: [
+        { name: 'humans' },
         { name: 'amends', webhook_configs: [{ url: `http://${amends}/webhook/alertmanager`, send_resolved: true }] },
       ],
     }),
