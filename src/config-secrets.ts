@@ -3,7 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Redactor } from './base/secret.ts';
-import type { Config, WebConfig } from './config.ts';
+import type { Config } from './config.ts';
+import type { WebConfig } from './config-web.ts';
 
 /** `password_file`, `passwordFile`, `url_file`, `key_file`: whatever names a file beside a rule, a runbook or a log. */
 const NAMES_SECRET = /(pass(word|wd|phrase)?|secret|token|api_?key|private_?key|key|credentials?|url|dsn)_?file$/i;

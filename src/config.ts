@@ -6,14 +6,14 @@ import { DEFAULT_IGNORED_LABELS } from './alert/episode.ts';
 import { ok, refused } from './base/failure.ts';
 import type { Problem, Result } from './base/failure.ts';
 import type { Pardon } from './base/findings.ts';
-import { digest, sha256 } from './base/json.ts';
+import { digest } from './base/json.ts';
 import type { Json } from './base/json.ts';
 import { buildComponent, defaultPolicy, inherit, sharedTargets, unknownName } from './config-build.ts';
 import type { Files, Text } from './config-build.ts';
 import { withGuards } from './config-guards.ts';
 import { diskReaders, readText } from './config-files.ts';
 import type { Readers } from './config-files.ts';
-import { configSchema, webSchema } from './config-schema.ts';
+import { configSchema } from './config-schema.ts';
 import type { ConfigShape } from './config-schema.ts';
 import { readShape, readYaml } from './config-source.ts';
 import type { Source } from './config-source.ts';
@@ -85,26 +85,6 @@ export type Config = {
   readonly pardons?: readonly Pardon[];
   /** All texts that made it, the file itself first, then inventories. */
   readonly texts: readonly Text[];
-};
-
-export type Role = 'viewer' | 'operator' | 'approver' | 'admin';
-
-/** Who may come in. Tokens are kept as SHA-256, several may be live at once; passwords as bcrypt, as in Prometheus' web configuration. */
-export type WebConfig = {
-  readonly tokens: ReadonlyArray<{
-    readonly name: string;
-    readonly source: string;
-    readonly role: Role;
-    readonly sha256: string;
-    /** False: may not post alerts. */ readonly webhook?: boolean;
-  }>;
-  readonly basicAuthUsers: ReadonlyMap<
-    string,
-    { readonly bcrypt: string; readonly role: Role; readonly source: string }
-  >;
-  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
-  /** Of all that it was read from, the files whose content nobody may see. */
-  readonly secretFiles?: readonly string[];
 };
 
 /** What the flags and the environment say. */
@@ -415,95 +395,4 @@ const neighbourOf = (folder: string, shape: NonNullable<ConfigShape['prometheus'
         ? { type: 'bearer', tokenFile: resolve(folder, token) }
         : null;
   return { url, credential };
-};
-
-/** Shorter ones could be guessed. */
-const SHORTEST_TOKEN = 16;
-
-/** web.yaml. A token file has one token a line; each is live, so that one can be brought in before another goes. */
-export const loadWebConfig = async (file: string, readers: Readers = diskReaders): Promise<Result<WebConfig>> => {
-  const path = resolve(file);
-  const text = await readText(readers, path);
-  if (!text.ok) return text;
-  const source = readYaml(path, text.value);
-  if (!source.ok) return source;
-  const shape = readShape(source.value, webSchema);
-  if (!shape.ok) return shape;
-  const { bearer_tokens: bearers = [], basic_auth_users: users = {}, roles = {}, tls_server_config: tls } = shape.value;
-  const problems: Problem[] = [];
-  const tokens: Array<WebConfig['tokens'][number]> = [];
-  const from = (name: string): string => resolve(dirname(path), name);
-  for (const [index, bearer] of bearers.entries()) {
-    const lines = await readText(readers, from(bearer.file));
-    if (!lines.ok)
-      problems.push(
-        source.value.problem(
-          'no-such-file',
-          ['bearer_tokens', index, 'file'],
-          `the token file ${bearer.file} cannot be read`,
-          'create it with one token a line',
-        ),
-      );
-    const values = (lines.ok ? lines.value : '')
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '');
-    if (
-      lines.ok &&
-      (values.length === 0 || values.some((value) => value.length < SHORTEST_TOKEN || /\s/.test(value)))
-    ) {
-      problems.push(
-        source.value.problem(
-          'weak-token',
-          ['bearer_tokens', index, 'file'],
-          `${bearer.file} must hold tokens of at least ${SHORTEST_TOKEN} characters, one a line`,
-          'make one with: openssl rand -hex 32',
-        ),
-      );
-    }
-    const webhook = bearer.source !== undefined || bearer.role !== 'viewer';
-    for (const value of values)
-      tokens.push({
-        name: bearer.name,
-        source: bearer.source ?? 'alertmanager',
-        role: bearer.role ?? 'viewer',
-        sha256: sha256(value),
-        webhook,
-      });
-  }
-  for (const user of Object.keys(roles))
-    if (!Object.hasOwn(users, user))
-      problems.push(unknownName(source.value, ['roles', user], 'user', user, Object.keys(users)));
-  if (tls?.client_auth_type === 'RequireAndVerifyClientCert' && tls.client_ca_file === undefined) {
-    problems.push(
-      source.value.problem(
-        'missing',
-        ['tls_server_config', 'client_auth_type'],
-        'client certificates cannot be verified without client_ca_file',
-        'add client_ca_file',
-      ),
-    );
-  }
-  if (problems.length > 0) return refused(problems);
-  return ok({
-    tokens,
-    secretFiles: [...bearers.map((bearer) => from(bearer.file)), ...(tls === undefined ? [] : [from(tls.key_file)])],
-    basicAuthUsers: new Map(
-      Object.entries(users).map(([user, bcrypt]) => [
-        user,
-        { bcrypt, role: roles[user] ?? 'admin', source: 'alertmanager' },
-      ]),
-    ),
-    tls:
-      tls === undefined
-        ? null
-        : {
-            certFile: from(tls.cert_file),
-            keyFile: from(tls.key_file),
-            clientCaFile:
-              tls.client_ca_file === undefined || tls.client_auth_type === 'NoClientCert'
-                ? null
-                : from(tls.client_ca_file),
-          },
-  });
 };

@@ -115,7 +115,8 @@ const look = async (settings: Settings, options: Options, note: (line: string) =
   const { findCatalogFiles, readParts } = await import('../catalog.ts');
   const { findAll } = await import('../replay/findings/find.ts');
   const { openFile } = await import('../replay/findings/places.ts');
-  const { loadConfig, loadWebConfig, builtInConfig } = await import('../config.ts');
+  const { loadConfig, builtInConfig } = await import('../config.ts');
+  const { loadWebConfig } = await import('../config-web.ts');
   const web = settings.webConfigFile === null ? null : await loadWebConfig(settings.webConfigFile);
   const config = await loadConfig(settings.configFile, undefined, settings.recoveryMode);
   const folder = resolve(dirname(settings.configFile));

@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls';
 import { compare } from 'bcryptjs';
 import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/failure.ts';
-import type { Role, WebConfig } from '../config.ts';
+import type { Role, WebConfig } from '../config-web.ts';
 
 export type Principal = {
   readonly name: string;

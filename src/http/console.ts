@@ -12,7 +12,7 @@ import type { loginBody } from './console-routes.ts';
 import { FOREIGN } from './gate.ts';
 import { Refused, UNAUTHORIZED } from './problem.ts';
 import type { Presented, Sessions } from './sessions.ts';
-import type { WebConfig } from '../config.ts';
+import type { WebConfig } from '../config-web.ts';
 
 /** Made by the build, wherever this runs from. */
 const BUILT = new URL('../../bundle/console/', import.meta.url);

@@ -8,7 +8,7 @@ import { didYouMean } from '../base/failure.ts';
 import type { Problem } from '../base/failure.ts';
 import { pointer } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
-import type { WebConfig } from '../config.ts';
+import type { WebConfig } from '../config-web.ts';
 import type { Metrics } from '../metrics.ts';
 import { StoreUnavailable } from '../port/store.ts';
 import { hasCredentials, isLocalHost, mayAct } from './auth.ts';

@@ -8,7 +8,7 @@ import type { Authenticate, Authenticated, Principal } from './auth.ts';
 import { UNAUTHORIZED, sendProblem } from './problem.ts';
 import type { Refusal } from './problem.ts';
 import type { Session, Sessions } from './sessions.ts';
-import type { WebConfig } from '../config.ts';
+import type { WebConfig } from '../config-web.ts';
 
 /** `session` is null for whoever brought a credential, and where none is needed. */
 export type Identified =

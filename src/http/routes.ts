@@ -1,7 +1,7 @@
 // Every route there is, with who may use it: what is not listed here does not exist. The API's description is made of it too.
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
-import type { Role } from '../config.ts';
+import type { Role } from '../config-web.ts';
 import { CHANGE_EVENTS } from './change.ts';
 import { MOST_REPLAYED } from './changes.ts';
 import { CONSOLE_ROUTES } from './console-routes.ts';

@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { isObject } from '../base/json.ts';
 import type { Json } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
-import type { WebConfig } from '../config.ts';
+import type { WebConfig } from '../config-web.ts';
 import type { Principal } from './auth.ts';
 
 /** A browser takes a cookie of this name only with Secure, Path=/ and no Domain: no neighbour can set it. */

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createRedactor } from '../../../src/base/secret.ts';
 import { registerSecrets } from '../../../src/config-secrets.ts';
-import { loadConfig, loadWebConfig } from '../../../src/config.ts';
+import { loadConfig } from '../../../src/config.ts';
+import { loadWebConfig } from '../../../src/config-web.ts';
 import { must, writeFiles } from '../../support/engine.ts';
 
 describe('the secrets of a configuration', () => {

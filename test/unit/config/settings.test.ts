@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { loadWebConfig, readSettings } from '../../../src/config.ts';
+import { readSettings } from '../../../src/config.ts';
+import { loadWebConfig } from '../../../src/config-web.ts';
 import { sha256 } from '../../../src/base/json.ts';
 
 let folder = '';

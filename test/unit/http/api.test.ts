@@ -1,6 +1,6 @@
 // The API on a real store: what may be asked by whom, what comes back, and what people do through it.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Role } from '../../../src/config.ts';
+import type { Role } from '../../../src/config-web.ts';
 import { ROUTES } from '../../../src/http/routes.ts';
 import type { Route } from '../../../src/http/routes.ts';
 import { JSON_TYPE, WEB, delivery, start } from './given.ts';

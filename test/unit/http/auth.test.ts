@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { hashSync } from 'bcryptjs';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { WebConfig } from '../../../src/config.ts';
+import type { WebConfig } from '../../../src/config-web.ts';
 import { checkExposure, createAuthenticator, isCrossSite, isLocalHost, mayAct } from '../../../src/http/auth.ts';
 import { WEB } from './given.ts';
 

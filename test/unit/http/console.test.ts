@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { hashSync } from 'bcryptjs';
 import { systemClock } from '../../../src/base/clock.ts';
 import { sha256 } from '../../../src/base/json.ts';
-import type { WebConfig } from '../../../src/config.ts';
+import type { WebConfig } from '../../../src/config-web.ts';
 import { createSessions } from '../../../src/http/sessions.ts';
 import { JSON_TYPE, TOKENS, WEB, start } from './given.ts';
 import type { Answered, Given } from './given.ts';

@@ -14,7 +14,7 @@ import { createLog } from '../../../src/base/log.ts';
 import { createRedactor } from '../../../src/base/secret.ts';
 import { loadCatalog } from '../../../src/catalog.ts';
 import { loadConfig } from '../../../src/config.ts';
-import type { Role, WebConfig } from '../../../src/config.ts';
+import type { Role, WebConfig } from '../../../src/config-web.ts';
 import type { Loaded } from '../../../src/engine/context.ts';
 import { createSources } from '../../../src/sources/sources.ts';
 import { createEmergencyJournal } from '../../../src/engine/emergency.ts';

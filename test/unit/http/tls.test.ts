@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { WebConfig } from '../../../src/config.ts';
+import type { WebConfig } from '../../../src/config-web.ts';
 import { start } from './given.ts';
 import type { Given } from './given.ts';
 
