@@ -143,7 +143,7 @@ describe('a bad release', () => {
       'before/triage_holders skipped',
       'before/triage_snapshot skipped',
       'before/running succeeded',
-      'before/metrics failed',
+      'before/metrics succeeded',
       'before/backup skipped',
       'steps/revert succeeded',
       'steps/migrate skipped',
