@@ -13,7 +13,7 @@ import type { Config } from './config.ts';
 import { builtInConfig, loadConfig } from './config.ts';
 import type { Actions } from './port/action.ts';
 import type { Facts } from './port/fact.ts';
-import type { KeptFile, NewConfiguration } from './port/store.ts';
+import type { KeptFile, NewConfiguration } from './port/record.ts';
 
 type Active = { readonly config: Config; readonly catalog: Catalog; readonly revision?: string | null };
 

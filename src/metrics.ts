@@ -5,7 +5,7 @@ import type { Clock } from './base/clock.ts';
 import { formatDuration } from './base/duration.ts';
 import { createFamilies, createProcessMetrics } from './metrics-families.ts';
 import type { Families } from './metrics-families.ts';
-import type { StoreFigures } from './port/store.ts';
+import type { StoreFigures } from './port/record.ts';
 import type { Telemetry } from './port/telemetry.ts';
 import { ORIGINS, REASONS } from './run/reasons.ts';
 

@@ -1,7 +1,7 @@
 // `amends runs list|show`: what was done, and step by step how it went.
 import { Option } from 'commander';
 import { isObject } from '../base/json.ts';
-import type { RunState } from '../port/store.ts';
+import type { RunState } from '../port/record.ts';
 import type { Outcome } from '../run/events.ts';
 import type { Answer } from './terminal/client.ts';
 import type { Command, Invocation } from './terminal/command.ts';

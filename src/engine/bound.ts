@@ -1,7 +1,7 @@
 // What an approval is bound to besides its run: the rule, the runbook and the configuration as they were when it was asked,
 // and, where something would be destroyed, a second person.
 import { digest } from '../base/json.ts';
-import type { RunRow } from '../port/store.ts';
+import type { RunRow } from '../port/record.ts';
 import type { Plan } from '../run/plan.ts';
 import { renderConnect } from '../runbook/template.ts';
 import type { EngineContext, Loaded } from './context.ts';

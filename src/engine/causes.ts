@@ -2,7 +2,7 @@
 import type { Cause } from '../run/causes.ts';
 import { causeOf, isStormOver } from '../run/causes.ts';
 import { isObject } from '../base/json.ts';
-import type { InboxRow, Page } from '../port/store.ts';
+import type { InboxRow, Page } from '../port/record.ts';
 import type { EngineContext } from './context.ts';
 import { askHealth } from './present.ts';
 import { whyDecidable } from './undecidable.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { rfc3339 } from '../base/clock.ts';
 import { childOf } from '../base/trace.ts';
 import type { Receiver } from '../config.ts';
-import type { OutboxRow } from '../port/store.ts';
+import type { OutboxRow } from '../port/record.ts';
 import type { EngineContext } from './context.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';

@@ -1,7 +1,8 @@
 // What waits for an answer: brought up again, escalated, expired in time, and withdrawn when what it was asked about has
 // changed. What was said already is read from the outbox, so a restart says nothing twice.
 import { formatDuration } from '../base/duration.ts';
-import type { OutboxRow, RunRow, RunView } from '../port/store.ts';
+import type { OutboxRow, RunRow } from '../port/record.ts';
+import type { RunView } from '../port/store.ts';
 import { stepOf } from '../run/asked.ts';
 import type { RunEvent } from '../run/events.ts';
 import { haltedSince } from '../run/halted.ts';

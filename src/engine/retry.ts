@@ -2,7 +2,8 @@
 import type { Alert } from '../alert/alert.ts';
 import type { Reason } from '../run/reasons.ts';
 import { WHEN_WOKEN } from '../run/writes.ts';
-import type { Decided, DecisionRequest, EpisodeRow, Store } from '../port/store.ts';
+import type { EpisodeRow } from '../port/record.ts';
+import type { Decided, DecisionRequest, Store } from '../port/store.ts';
 import type { Letter } from './backlog.ts';
 import { traced } from './evaluate.ts';
 import type { Evaluated, Subject } from './evaluate.ts';

@@ -1,7 +1,7 @@
 // Tells a human of alerts that no rule can decide about, once for each cause: a Prometheus that does not answer, or a
 // rule whose own question has no usable answer.
 import type { RuleError } from '../rule/decide.ts';
-import type { InboxRow, Page, DecisionRow } from '../port/store.ts';
+import type { InboxRow, Page, DecisionRow } from '../port/record.ts';
 import type { Write } from '../run/writes.ts';
 import type { EngineContext } from './context.ts';
 import type { Subject } from './evaluate.ts';

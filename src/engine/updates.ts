@@ -2,7 +2,7 @@
 // mode went on or off. What was said already is read from the outbox by the id it would have, so that a restart says
 // nothing twice, and what fell due while nobody ran is said once.
 import { formatDuration } from '../base/duration.ts';
-import type { AuditRow, InboxRow } from '../port/store.ts';
+import type { AuditRow, InboxRow } from '../port/record.ts';
 import type { Severity } from '../runbook/runbook.ts';
 import type { Write } from '../run/writes.ts';
 import type { EngineContext } from './context.ts';

@@ -3,7 +3,7 @@ import { formatDuration } from '../base/duration.ts';
 import { explain } from '../replay/explain.ts';
 import type { Mode, Policy } from '../rule/limits.ts';
 import { weakest } from '../rule/limits.ts';
-import type { DecisionRow, ListQuery, Page, Rows } from '../port/store.ts';
+import type { DecisionRow, ListQuery, Page, Rows } from '../port/record.ts';
 import { actors } from './acts.ts';
 import { alertsPage } from './alerts-page.ts';
 import type { ApiContext, Call, Handlers, Reply } from './call.ts';

@@ -1,7 +1,7 @@
 // What applications and people are told of as it happens: made of rows of the record alone, so that what is told again
 // after a lost connection or a restart is, id by id, what was told before.
 import type { Json, JsonObject } from '../base/json.ts';
-import type { AuditRow, EpisodeRow, InboxRow, RunRow } from '../port/store.ts';
+import type { AuditRow, EpisodeRow, InboxRow, RunRow } from '../port/record.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { apply, fold } from '../run/state.ts';

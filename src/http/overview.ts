@@ -1,6 +1,7 @@
 // What somebody who was just woken has to know, in one answer: what stands still, what waits, what runs, what was decided.
 import type { Clock } from '../base/clock.ts';
-import type { DecisionRow, Store } from '../port/store.ts';
+import type { DecisionRow } from '../port/record.ts';
+import type { Store } from '../port/store.ts';
 import { explain } from '../replay/explain.ts';
 import type { FiguresContext } from './figures.ts';
 import { readDegradedModes } from './degraded.ts';

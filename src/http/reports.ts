@@ -1,7 +1,8 @@
 // What is put together from many rows: the log of a run, how runs ended, what a day brought, the draft of a post-mortem.
 import { rfc3339 } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import type { KeptFile, ListQuery, Page, Rows, RunRow, Store } from '../port/store.ts';
+import type { KeptFile, ListQuery, Page, Rows, RunRow } from '../port/record.ts';
+import type { Store } from '../port/store.ts';
 import { draftPostmortem } from '../replay/postmortem.ts';
 import type { Postmortem } from '../replay/postmortem.ts';
 import { tell } from '../run/story.ts';

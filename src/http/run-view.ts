@@ -3,7 +3,7 @@
 import type { Json, JsonObject } from '../base/json.ts';
 import { formatDuration } from '../base/duration.ts';
 import { renderStep } from '../engine/step.ts';
-import type { Controls, RunRow } from '../port/store.ts';
+import type { Controls, RunRow } from '../port/record.ts';
 import type { Phase, StoredEvent } from '../run/events.ts';
 import { haltedSince } from '../run/halted.ts';
 import type { Plan } from '../run/plan.ts';

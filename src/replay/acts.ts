@@ -2,7 +2,8 @@
 import type { Json, JsonObject } from '../base/json.ts';
 import { isObject } from '../base/json.ts';
 import type { Answer, Desk } from '../port/desk.ts';
-import type { RunRow, Store } from '../port/store.ts';
+import type { RunRow } from '../port/record.ts';
+import type { Store } from '../port/store.ts';
 import type { RecordedAct } from './journal.ts';
 
 type Done = Answer<unknown>;

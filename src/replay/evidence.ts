@@ -1,6 +1,6 @@
 // What a rule has to show before it may do more: of a rule that acts, its newest runs; of one that is shadow, what it would
 // have done. The figures go into the pull request that changes its mode.
-import type { RunRow } from '../port/store.ts';
+import type { RunRow } from '../port/record.ts';
 import type { Mode, Policy } from '../rule/limits.ts';
 import type { Rule } from '../rule/rule.ts';
 import type { Attempt, Demotion } from '../run/history.ts';

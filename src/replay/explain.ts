@@ -3,7 +3,7 @@
 import { rfc3339 } from '../base/clock.ts';
 import { isObject } from '../base/json.ts';
 import type { Json, JsonObject } from '../base/json.ts';
-import type { DecisionRow } from '../port/store.ts';
+import type { DecisionRow } from '../port/record.ts';
 import { GUARDS } from '../run/reasons.ts';
 import type { GuardName } from '../run/reasons.ts';
 

@@ -4,8 +4,8 @@ import type { Labels } from '../alert/alert.ts';
 import type { Problem } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
 import { isObject } from '../base/json.ts';
-import { FILE_KINDS } from '../port/store.ts';
-import type { KeptFile } from '../port/store.ts';
+import { FILE_KINDS } from '../port/record.ts';
+import type { KeptFile } from '../port/record.ts';
 
 /** `at` is milliseconds UTC, `line` where it stands. */
 type Place = { readonly at: number; readonly line: number };

@@ -2,7 +2,7 @@
 import { rfc3339 } from '../base/clock.ts';
 import { formatDuration } from '../base/duration.ts';
 import type { JsonObject } from '../base/json.ts';
-import type { AuditRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow } from '../port/store.ts';
+import type { AuditRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow } from '../port/record.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { tell } from '../run/story.ts';

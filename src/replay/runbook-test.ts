@@ -6,7 +6,7 @@ import type { JsonObject } from '../base/json.ts';
 import type { Config, ConfiguredComponent } from '../config.ts';
 import type { Loaded } from '../engine/context.ts';
 import type { Sources } from '../port/sources.ts';
-import type { InboxRow, RunRow } from '../port/store.ts';
+import type { InboxRow, RunRow } from '../port/record.ts';
 import { createRuleSet } from '../rule/decide.ts';
 import { loadRules } from '../rule/load.ts';
 import type { Outcome, OutcomeCause, StoredEvent } from '../run/events.ts';

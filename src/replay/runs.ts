@@ -1,6 +1,6 @@
 // Rebuilds the table of runs from the audit: what the chain of rows vouches for can be held against what is stored.
 import { isObject } from '../base/json.ts';
-import type { AuditRow } from '../port/store.ts';
+import type { AuditRow } from '../port/record.ts';
 import type { AuditedRun } from '../run/audited.ts';
 
 export type Rebuilt = {

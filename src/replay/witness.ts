@@ -1,7 +1,8 @@
 // Stands around the scratch store of a backtest: sees what is decided, and knows without asking when something happens by
 // itself. Most posts of a month repeat what is known, and for them nothing has to be looked up twice.
 import { isObject } from '../base/json.ts';
-import type { Decided, DecisionRequest, NewDelivery, Received, RunRow, Store } from '../port/store.ts';
+import type { RunRow } from '../port/record.ts';
+import type { Decided, DecisionRequest, NewDelivery, Received, Store } from '../port/store.ts';
 import type { Outcome } from '../run/events.ts';
 import type { Origin, Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';

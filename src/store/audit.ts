@@ -2,7 +2,7 @@
 // shows. A cut tail shows only against a head that was noted elsewhere.
 import type { JsonObject } from '../base/json.ts';
 import { canonical, sha256 } from '../base/json.ts';
-import type { AuditRow } from '../port/store.ts';
+import type { AuditRow } from '../port/record.ts';
 import type { Write } from '../run/writes.ts';
 import { prepared } from './prepared.ts';
 import type { Queries, Row } from './tables.ts';

@@ -2,7 +2,7 @@
 // record any more, and the oldest go when they become too many or too large.
 import { sql } from 'kysely';
 import { digest } from '../base/json.ts';
-import type { Configuration, KeptFile, NewConfiguration } from '../port/store.ts';
+import type { Configuration, KeptFile, NewConfiguration } from '../port/record.ts';
 import type { Queries } from './tables.ts';
 
 /** Whoever reloads every minute keeps those of most of a day. */

@@ -1,6 +1,6 @@
 // The one row that holds the switches and the latest time, and the versions of the components' histories.
 import { sql } from 'kysely';
-import type { Controls } from '../port/store.ts';
+import type { Controls } from '../port/record.ts';
 import type { Demotion, Disabled, Halt } from '../run/history.ts';
 import { prepared } from './prepared.ts';
 import { toDisabled } from './rows.ts';

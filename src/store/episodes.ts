@@ -1,6 +1,6 @@
 // Episodes over time: which are due for another look, and which have ended.
 import { sql } from 'kysely';
-import type { EpisodeRow } from '../port/store.ts';
+import type { EpisodeRow } from '../port/record.ts';
 import type { Statements } from './driver.ts';
 import { toEpisodeRow } from './rows.ts';
 import { prepared } from './prepared.ts';

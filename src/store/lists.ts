@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { RawBuilder } from 'kysely';
 import { canonical } from '../base/json.ts';
-import type { ListQuery, Page, Rows } from '../port/store.ts';
+import type { ListQuery, Page, Rows } from '../port/record.ts';
 import { toAuditRow } from './audit.ts';
 import { toAlertRow, toDecisionRow, toEpisodeRow, toInboxRow, toOutboxRow, toRunRow } from './rows.ts';
 import type { Queries, Row, Tables } from './tables.ts';

@@ -1,7 +1,8 @@
 // From rows to what the port speaks of.
 import type { JsonObject } from '../base/json.ts';
 import type { Labels } from '../alert/alert.ts';
-import type { AlertRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow, SettlingRun } from '../port/store.ts';
+import type { AlertRow, DecisionRow, EpisodeRow, InboxRow, OutboxRow, RunRow } from '../port/record.ts';
+import type { SettlingRun } from '../port/store.ts';
 import type { RunEvent, StoredEvent } from '../run/events.ts';
 import type { ActiveRun, Attempt, Disabled, Ledger } from '../run/history.ts';
 import type { Row } from './tables.ts';

@@ -1,17 +1,8 @@
 // Runs under a lease with a fence: claimed by one worker at a time, changed only by the one whose fence is the newest.
 import { sql } from 'kysely';
 import { LeaseLost } from '../base/failure.ts';
-import type {
-  Claimed,
-  Lease,
-  Projection,
-  RunChange,
-  RunRow,
-  RunAlone,
-  RunView,
-  SettlingRun,
-  Store,
-} from '../port/store.ts';
+import type { RunRow } from '../port/record.ts';
+import type { Claimed, Lease, Projection, RunChange, RunAlone, RunView, SettlingRun, Store } from '../port/store.ts';
 import type { StoredEvent } from '../run/events.ts';
 import type { Plan } from '../run/plan.ts';
 import { appendAudit } from './audit.ts';

@@ -3,7 +3,7 @@
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { EpisodeChange, EpisodeState } from '../alert/episode.ts';
 import type { AlertStatus } from '../alert/alert.ts';
-import type { KeptFile, RunState } from '../port/store.ts';
+import type { KeptFile, RunState } from '../port/record.ts';
 import type { Mode } from '../rule/limits.ts';
 import type { Outcome, OutcomeCause } from '../run/events.ts';
 import type { Origin, Reason } from '../run/reasons.ts';

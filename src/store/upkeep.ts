@@ -1,6 +1,7 @@
 // What keeps the store small and says how it is: pruning, figures, and the outbox.
 import { sql } from 'kysely';
-import type { OutboxRow, Store, StoreFigures } from '../port/store.ts';
+import type { OutboxRow, StoreFigures } from '../port/record.ts';
+import type { Store } from '../port/store.ts';
 import { pruneConfigurations } from './configurations.ts';
 import { toOutboxRow } from './rows.ts';
 import { prepared } from './prepared.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Page, Rows } from '../../src/port/store.ts';
+import type { Page, Rows } from '../../src/port/record.ts';
 import { createLedger } from '../support/ledger.ts';
 import type { Ledger } from '../support/ledger.ts';
 import { startEngine } from '../support/engine.ts';

@@ -2,7 +2,8 @@
 // decided under it.
 import { describe, expect, it } from '@jest/globals';
 import { digest } from '../../../src/base/json.ts';
-import type { KeptFile, NewConfiguration, Store } from '../../../src/port/store.ts';
+import type { KeptFile, NewConfiguration } from '../../../src/port/record.ts';
+import type { Store } from '../../../src/port/store.ts';
 import { DAY, HOUR, START, deliveryOf, givenRun, heldClock } from './given.ts';
 import type { OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';

@@ -1,6 +1,6 @@
 // What lists promise: newest first, every row once however they are paged, filters by name and no other.
 import { describe, expect, it } from '@jest/globals';
-import type { Rows } from '../../../src/port/store.ts';
+import type { Rows } from '../../../src/port/record.ts';
 import { START, admitAlways, deliveryOf, everything, givenRun, heldClock, requestOf } from './given.ts';
 import type { OpenStore } from './given.ts';
 import { onEveryStore } from './stores.ts';

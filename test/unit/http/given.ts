@@ -32,7 +32,8 @@ import type { Action, Spawner } from '../../../src/port/action.ts';
 import type { Fact } from '../../../src/port/fact.ts';
 import { loadByName } from '../../../src/port/loader.ts';
 import type { Notifier } from '../../../src/port/notifier.ts';
-import type { Rows, Store } from '../../../src/port/store.ts';
+import type { Rows } from '../../../src/port/record.ts';
+import type { Store } from '../../../src/port/store.ts';
 import { openSqliteStore } from '../../../src/store/sqlite.ts';
 
 const CONFIG = `

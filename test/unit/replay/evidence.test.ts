@@ -1,6 +1,6 @@
 // What counts for a rule's next mode, and what does not.
 import { describe, expect, it } from '@jest/globals';
-import type { RunRow } from '../../../src/port/store.ts';
+import type { RunRow } from '../../../src/port/record.ts';
 import { evidenceOf, percent } from '../../../src/replay/evidence.ts';
 import type { EvidenceFrom } from '../../../src/replay/evidence.ts';
 import { attemptOf } from '../rule/world.ts';
