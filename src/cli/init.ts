@@ -221,7 +221,7 @@ const createAsk = (prometheus: Neighbour, patienceMs: number): AskPrometheus => 
     try {
       return await asks(path, parameters);
     } catch (error) {
-      throw new Misuse(
+      throw unanswered(
         `Prometheus does not answer at ${prometheus.url} (${(error as Error).message}).\nIs the address right, and can it be reached from here?`,
       );
     }

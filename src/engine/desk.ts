@@ -174,19 +174,17 @@ export const createDesk = (context: EngineContext, wakes: Wakes): Desk => {
     async resume({ by, reason }) {
       const file = context.halt.reason();
       if (file !== null) return no(409, `${file}: remove it first`);
-      // Once more is no mistake, and nothing that anybody has to read about later.
-      if (!(await store.controls()).halt.on) return { ok: true, value: { on: false, changed: false } };
-      await store.write(
-        [
-          { type: 'halt', on: false, hard: false, by, reason },
-          { type: 'episodes.wake', component: null, at: clock.now(), heldBy: 'halted' },
-          audited(by, 'resume', 'all', { reason }),
-        ],
-        clock.now(),
-      );
+      const { on } = (await store.controls()).halt;
+      // Once more is no mistake, and nothing that anybody has to read about later; but what a file held that was gone before it
+      // was on record need not wait any longer.
+      const lifted: readonly Write[] = on
+        ? [{ type: 'halt', on: false, hard: false, by, reason }, audited(by, 'resume', 'all', { reason })]
+        : [];
+      const wake: Write = { type: 'episodes.wake', component: null, at: clock.now(), heldBy: 'halted' };
+      await store.write([...lifted, wake], clock.now());
       wakes.runner.wake();
       wakes.decider.wake();
-      return { ok: true, value: { on: false, changed: true } };
+      return { ok: true, value: { on: false, changed: on } };
     },
     recover: (request) => recover(context, wakes, request),
     async closeBreaker(act) {
