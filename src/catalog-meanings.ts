@@ -221,8 +221,9 @@ export const INPUT_MEANINGS: Readonly<Record<string, string>> = {
   context: 'Of the kubeconfig, in place of its current-context.',
   cronjob: 'The cron job whose template is run; it may be suspended.',
   deployment: 'The deployment that is recovered.',
-  statefulset: 'The stateful set that is scaled, in place of a deployment.',
-  hash: 'Of the pod template of the revision, as the step that resolved it gave it.',
+  statefulset: 'The stateful set that is meant, in place of a deployment.',
+  daemonset: 'The daemon set that is meant, in place of a deployment.',
+  hash: 'Of the revision, as the step that resolved it gave it.',
   kubeconfig: 'A file of its own with exactly what amends may do; never an administrator’s.',
   max_pods: 'A longer list of pods has no effect: it is not what was meant.',
   max_replicas: 'More than this is refused.',
@@ -240,7 +241,7 @@ export const INPUT_MEANINGS: Readonly<Record<string, string>> = {
   'kubernetes.uncordon.by':
     'The step that has cordoned the node, as `undo.by` names it; without it any step of amends.',
   'kubernetes.rollout-undo.from_hash':
-    'The pod-template-hash of the revision that it leaves; with another one deployed meanwhile nothing is done.',
+    'The hash of the revision that it leaves; with another one deployed meanwhile nothing is done.',
   'kubernetes.rollout-undo.revision': 'The number of the revision, as the step that resolved it gave it.',
   column: 'The column of that table that holds the version.',
   dirty_column: 'A column of that table that is not 0 after a migration that broke off.',

@@ -8,7 +8,7 @@ import type { EngineUnderTest } from '../support/engine.ts';
 import { startKubernetes } from '../support/kubernetes.ts';
 import type { KubernetesDouble } from '../support/kubernetes.ts';
 import { reconcile } from '../support/kubernetes-controllers.ts';
-import type { Pod } from '../support/kubernetes-controllers.ts';
+import type { Pod } from '../support/kubernetes-world.ts';
 import { root } from '../support/servers.ts';
 import { askFor, openInbox, sayYes, storyOf } from '../support/story.ts';
 

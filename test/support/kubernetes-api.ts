@@ -1,7 +1,8 @@
-// How the API server of the double answers: routes, verbs, RBAC, lists in pages, patches by RFC 6902 and 7386, conflicts.
+// How the API server of the double answers: routes, verbs, RBAC, lists in pages, patches by RFC 6902 and 7386 and
+// Kubernetes' own, conflicts.
 import { randomUUID } from 'node:crypto';
-import { bump, keyOf, newMeta } from './kubernetes-controllers.ts';
-import type { Meta, World } from './kubernetes-controllers.ts';
+import { bump, keyOf, newMeta } from './kubernetes-world.ts';
+import type { Meta, World } from './kubernetes-world.ts';
 import type { AskedOfCluster } from './kubernetes.ts';
 
 /** What of the double decides an answer. */
@@ -59,6 +60,20 @@ const mergePatch = (target: unknown, patch: unknown): unknown => {
   }
   return result;
 };
+/** Of Kubernetes' own patches what needs no merge keys: objects, and `$patch: replace`. */
+const strategicPatch = (target: unknown, patch: unknown): unknown => {
+  if (Array.isArray(patch)) throw new Refused(422, 'Invalid', 'lists are merged by keys, which is not known here');
+  if (typeof patch !== 'object' || patch === null) return patch;
+  const { $patch, ...rest } = patch as Record<string, unknown>;
+  if ($patch === 'replace') return rest;
+  if ($patch !== undefined) throw new Refused(400, 'BadRequest', `Unknown patch type: ${JSON.stringify($patch)}`);
+  const result = { ...(target as Record<string, unknown> | undefined) };
+  for (const [key, value] of Object.entries(rest)) {
+    if (value === null) delete result[key];
+    else result[key] = strategicPatch(result[key], value);
+  }
+  return result;
+};
 const jsonPatch = (target: unknown, patch: ReadonlyArray<{ op: string; path: string; value?: unknown }>): unknown => {
   const result = structuredClone(target);
   for (const { op, path, value } of patch) {
@@ -80,6 +95,8 @@ type Stored = { metadata: Meta; spec?: unknown; status?: unknown };
 const KINDS: Readonly<Record<string, readonly [keyof World, string, string]>> = {
   deployments: ['deployments', 'apps/v1', 'Deployment'],
   statefulsets: ['statefulSets', 'apps/v1', 'StatefulSet'],
+  daemonsets: ['daemonSets', 'apps/v1', 'DaemonSet'],
+  controllerrevisions: ['controllerRevisions', 'apps/v1', 'ControllerRevision'],
   replicasets: ['replicaSets', 'apps/v1', 'ReplicaSet'],
   pods: ['pods', 'v1', 'Pod'],
   nodes: ['nodes', 'v1', 'Node'],
@@ -195,7 +212,9 @@ const patched = (world: World, object: Stored, resource: string, type: string, b
       ? mergePatch(object, body)
       : type === 'application/json-patch+json'
         ? jsonPatch(object, body as Array<{ op: string; path: string; value?: unknown }>)
-        : null
+        : type === 'application/strategic-merge-patch+json'
+          ? strategicPatch(object, body)
+          : null
   ) as Stored | null;
   if (changed === null)
     throw new Refused(415, 'UnsupportedMediaType', `the body of the request was in an unknown format: ${type}`);

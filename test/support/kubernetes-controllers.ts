@@ -1,125 +1,21 @@
 // What a cluster does by itself, as far as the tests need it: deployments roll their replica sets, replica sets keep their
 // pods, pods start, crash and go, jobs end. In the manner of kube-controller-manager, with seconds made milliseconds.
-import { createHash, randomUUID } from 'node:crypto';
-
-export type Meta = {
-  name: string;
-  uid: string;
-  namespace?: string;
-  resourceVersion: string;
-  generation?: number;
-  creationTimestamp: string;
-  deletionTimestamp?: string;
-  labels: Record<string, string>;
-  annotations: Record<string, string>;
-  ownerReferences?: Array<{ apiVersion: string; kind: string; name: string; uid: string; controller: boolean }>;
-  managedFields?: Array<{ manager: string; operation: 'Update'; fieldsType: 'FieldsV1'; fieldsV1: object }>;
-};
-type Template = {
-  metadata: { labels: Record<string, string>; annotations?: Record<string, string> };
-  spec: { containers: Array<{ name: string; image: string }> } & Record<string, unknown>;
-};
-export type Condition = {
-  type: string;
-  status: string;
-  reason?: string;
-  message?: string;
-  lastTransitionTime?: string;
-};
-export type Deployment = {
-  metadata: Meta;
-  spec: {
-    replicas: number;
-    paused?: boolean;
-    progressDeadlineSeconds: number;
-    selector: { matchLabels: Record<string, string> };
-    template: Template;
-  };
-  status: {
-    observedGeneration?: number;
-    replicas?: number;
-    updatedReplicas?: number;
-    readyReplicas?: number;
-    availableReplicas?: number;
-    conditions?: Condition[];
-  };
-};
-/** Its pods are not kept: what is asked of one here is its scale alone. */
-export type StatefulSet = {
-  metadata: Meta;
-  spec: {
-    replicas?: number;
-    serviceName: string;
-    selector: { matchLabels: Record<string, string> };
-    template: Template;
-  };
-  status: Record<string, unknown>;
-};
-export type ReplicaSet = {
-  metadata: Meta;
-  spec: { replicas: number; selector: { matchLabels: Record<string, string> }; template: Template };
-  status: Record<string, unknown>;
-};
-type ContainerStatus = {
-  name: string;
-  image: string;
-  ready: boolean;
-  restartCount: number;
-  state: Record<string, { reason?: string; startedAt?: string }>;
-};
-export type Pod = {
-  metadata: Meta;
-  spec: { nodeName?: string; containers: Array<{ name: string; image: string }> };
-  status: { phase: string; conditions: Condition[]; containerStatuses: ContainerStatus[] };
-};
-export type Node = { metadata: Meta; spec: { unschedulable?: boolean }; status: { conditions: Condition[] } };
-export type Job = {
-  metadata: Meta;
-  spec: { activeDeadlineSeconds?: number; template: Template } & Record<string, unknown>;
-  status: { active?: number; succeeded?: number; failed?: number; conditions?: Condition[] };
-};
-export type CronJob = {
-  metadata: Meta;
-  spec: {
-    schedule: string;
-    concurrencyPolicy: string;
-    jobTemplate: { metadata?: object; spec: Omit<Job['spec'], 'x'> };
-  };
-  status: { active?: Array<{ name: string }> };
-};
-
-/** How pods of an image behave; an image that is not named runs well. */
-export type Behaviour = 'crashes' | 'crashes-later' | 'never-ready' | 'not-there' | 'hangs';
-
-export type World = {
-  deployments: Map<string, Deployment>;
-  replicaSets: Map<string, ReplicaSet>;
-  statefulSets: Map<string, StatefulSet>;
-  pods: Map<string, Pod>;
-  nodes: Map<string, Node>;
-  jobs: Map<string, Job>;
-  cronJobs: Map<string, CronJob>;
-  images: Map<string, Behaviour>;
-  /** By pod uid: it is not ready any more, whatever its image does, until it is deleted. */
-  hung: Set<string>;
-  /** By pod uid: it does not go when it is deleted, as on a node that is lost. */
-  undying: Set<string>;
-  version: number;
-};
-
-export const createWorld = (): World => ({
-  deployments: new Map(),
-  replicaSets: new Map(),
-  statefulSets: new Map(),
-  pods: new Map(),
-  nodes: new Map(),
-  jobs: new Map(),
-  cronJobs: new Map(),
-  images: new Map(),
-  hung: new Set(),
-  undying: new Set(),
-  version: 1_000,
-});
+import { keepDaemonSet, keepStatefulSet } from './kubernetes-sets.ts';
+import {
+  freeNode,
+  goes,
+  hashOf,
+  isReady,
+  keyOf,
+  newMeta,
+  ownedBy,
+  ownerOf,
+  set,
+  startPod,
+  sum,
+  time,
+} from './kubernetes-world.ts';
+import type { Deployment, Job, Pod, ReplicaSet, World } from './kubernetes-world.ts';
 
 const REVISION = 'deployment.kubernetes.io/revision';
 const HASH = 'pod-template-hash';
@@ -127,50 +23,9 @@ const START_MS = 40;
 const CRASH_EVERY_MS = 80;
 const GRACE_MS = 40;
 
-const time = (at = Date.now()): string => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
-export const bump = (world: World, object: { metadata: Meta }): void => {
-  world.version += 1;
-  object.metadata.resourceVersion = String(world.version);
-};
-export const newMeta = (world: World, name: string, given: Partial<Meta> = {}): Meta => {
-  world.version += 1;
-  return {
-    name,
-    uid: randomUUID(),
-    resourceVersion: String(world.version),
-    creationTimestamp: time(),
-    labels: {},
-    annotations: {},
-    ...given,
-  };
-};
-export const keyOf = ({ namespace = '', name }: Pick<Meta, 'namespace' | 'name'>): string => `${namespace}/${name}`;
-export const isReady = ({ metadata, status }: Pod): boolean =>
-  metadata.deletionTimestamp === undefined &&
-  status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True');
-
-/** Changes the object only if that is a change, so that its version tells. */
-const set = <T extends { metadata: Meta }>(world: World, object: T, change: (copy: T) => void): void => {
-  const copy = structuredClone(object);
-  change(copy);
-  if (JSON.stringify(copy) === JSON.stringify(object)) return;
-  Object.assign(object, copy);
-  bump(world, object);
-};
-
-const hashOf = (template: Template): string =>
-  createHash('sha256')
-    .update(JSON.stringify(template))
-    .digest('hex')
-    .replaceAll(/[^0-9a-f]/g, '')
-    .slice(0, 10);
-const ownedBy = (object: { metadata: Meta }, uid: string): boolean =>
-  object.metadata.ownerReferences?.some((one) => one.controller && one.uid === uid) ?? false;
 const revisionOf = (one: ReplicaSet): number => Number(one.metadata.annotations[REVISION] ?? 0);
 const podsOf = (world: World, { metadata }: ReplicaSet): Pod[] =>
   [...world.pods.values()].filter((pod) => ownedBy(pod, metadata.uid));
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
-
 /** The replica set of the template as it is, made or taken up again, with the highest revision. */
 const currentSet = (world: World, deployment: Deployment, owned: ReplicaSet[]): ReplicaSet => {
   const hash = hashOf(deployment.spec.template);
@@ -184,9 +39,7 @@ const currentSet = (world: World, deployment: Deployment, owned: ReplicaSet[]): 
         ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
         labels,
         annotations: { [REVISION]: String(highest + 1) },
-        ownerReferences: [
-          { apiVersion: 'apps/v1', kind: 'Deployment', name: metadata.name, uid: metadata.uid, controller: true },
-        ],
+        ownerReferences: [ownerOf({ kind: 'Deployment', metadata })],
       }),
       spec: {
         replicas: 0,
@@ -279,47 +132,22 @@ const keepPods = (world: World, owner: ReplicaSet): void => {
   const pods = podsOf(world, owner).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   for (let missing = owner.spec.replicas - pods.length; missing > 0; missing -= 1) {
     made += 1;
-    const node = [...world.nodes.values()].find(
-      ({ spec, status }) =>
-        spec.unschedulable !== true &&
-        status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
-    );
-    const { namespace } = owner.metadata;
-    const metadata = newMeta(world, `${owner.metadata.name}-${made.toString(36).padStart(5, 'x')}`, {
-      ...(namespace === undefined ? {} : { namespace }),
-      labels: { ...owner.spec.template.metadata.labels },
-      ownerReferences: [
-        {
-          apiVersion: 'apps/v1',
-          kind: 'ReplicaSet',
-          name: owner.metadata.name,
-          uid: owner.metadata.uid,
-          controller: true,
-        },
-      ],
-    });
-    const { containers } = owner.spec.template.spec;
-    world.pods.set(keyOf(metadata), {
-      metadata,
-      spec: { ...(node === undefined ? {} : { nodeName: node.metadata.name }), containers },
-      status: {
-        phase: 'Pending',
-        conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: time() }],
-        containerStatuses: containers.map(({ name, image }) => ({
-          name,
-          image,
-          ready: false,
-          restartCount: 0,
-          state: { waiting: { reason: 'ContainerCreating' } },
-        })),
+    startPod(
+      world,
+      { kind: 'ReplicaSet', metadata: owner.metadata },
+      {
+        name: `${owner.metadata.name}-${made.toString(36).padStart(5, 'x')}`,
+        labels: { ...owner.spec.template.metadata.labels },
+        containers: owner.spec.template.spec.containers,
+        node: freeNode(world),
       },
-    });
+    );
   }
   const extra = pods.length - owner.spec.replicas;
   const victims = pods
     .toSorted((left, right) => Number(isReady(left)) - Number(isReady(right)))
     .slice(0, Math.max(0, extra));
-  for (const pod of victims) set(world, pod, (copy) => void (copy.metadata.deletionTimestamp = time()));
+  for (const pod of victims) goes(world, pod);
 };
 
 const born = new Map<string, number>();
@@ -390,6 +218,8 @@ export const reconcile = (world: World): void => {
     for (const one of owned) keepPods(world, one);
     tell(world, deployment, current, owned);
   }
+  for (const one of world.statefulSets.values()) keepStatefulSet(world, one);
+  for (const one of world.daemonSets.values()) keepDaemonSet(world, one);
   for (const pod of world.pods.values()) live(world, pod);
   for (const job of world.jobs.values()) finishJob(world, job);
 };

@@ -6,7 +6,7 @@ import type { Action, ActionContext } from '../../src/port/action.ts';
 import type { ContextOptions, TestContext } from './action-context.ts';
 import { createContexts, failureOf, perform } from './action-context.ts';
 import { reconcile } from './kubernetes-controllers.ts';
-import type { Pod } from './kubernetes-controllers.ts';
+import type { Pod } from './kubernetes-world.ts';
 import { startKubernetes } from './kubernetes.ts';
 import type { AskedOfCluster, ClusterReply, KubernetesDouble } from './kubernetes.ts';
 

@@ -1,5 +1,5 @@
 // A Kubernetes API server over HTTPS, as far as its documented API is used here: it cannot be had on this machine. It keeps
-// objects with resource versions, patches them by RFC 6902 and 7386, refuses by RBAC with Status bodies, pages lists, and
+// objects with resource versions, patches them as that does, refuses by RBAC with Status bodies, pages lists, and
 // its controllers work (kubernetes-controllers.ts). Beside it a plain address answers as the service of a deployment would.
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { Refused, answerApi, statusBody } from './kubernetes-api.ts';
-import { bump, createWorld, isReady, keyOf, newMeta, reconcile } from './kubernetes-controllers.ts';
-import type { CronJob, Deployment, Pod, StatefulSet, World } from './kubernetes-controllers.ts';
+import { reconcile } from './kubernetes-controllers.ts';
+import { bump, createWorld, isReady, keyOf, newMeta } from './kubernetes-world.ts';
+import type { CronJob, DaemonSet, Deployment, Pod, StatefulSet, World } from './kubernetes-world.ts';
 
 export type AskedOfCluster = {
   readonly method: string;
@@ -53,13 +54,16 @@ export type KubernetesDouble = {
   /** `patch deployments`, as RBAC has it: refused by the reviews and by the calls. */
   readonly denied: Set<string>;
   deploy(name: string, image: string, replicas?: number): Deployment;
+  /** A new version of it when it is there. */
   statefulSet(name: string, image: string, replicas: number): StatefulSet;
+  /** On each node that there is; a new version of it when it is there. */
+  daemonSet(name: string, image: string): DaemonSet;
   cronJob(name: string, image: string): CronJob;
   barePod(name: string, labels: Record<string, string>): Pod;
   node(name: string, ready?: boolean): void;
   podsOf(deployment: string): Pod[];
   /** Until no rollout goes on; throws after 20 s. */
-  settled(deployment: string): Promise<void>;
+  settled(workload: string): Promise<void>;
   /** A kubeconfig beside the certificates; gives its path. */
   kubeconfig(change?: (text: string) => string): string;
   close(): Promise<void>;
@@ -146,6 +150,27 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
     reconcile(world);
     return deployment;
   };
+  const redeploy = <T extends Deployment | StatefulSet | DaemonSet>(there: T, name: string, image: string): T => {
+    there.spec = structuredClone(there.spec);
+    there.spec.template.spec.containers = [{ name, image }];
+    there.metadata.generation = (there.metadata.generation ?? 0) + 1;
+    bump(world, there);
+    reconcile(world);
+    return there;
+  };
+  const isRolledOut = (name: string): boolean => {
+    const at = keyOf({ namespace: NAMESPACE, name });
+    const found = world.deployments.get(at) ?? world.statefulSets.get(at) ?? world.daemonSets.get(at);
+    if (found === undefined || found.status.observedGeneration !== found.metadata.generation) return false;
+    if ('progressDeadlineSeconds' in found.spec)
+      return (found as Deployment).status.conditions?.[0]?.reason === 'NewReplicaSetAvailable';
+    if ('serviceName' in found.spec) {
+      const { spec, status } = found as StatefulSet;
+      return status.readyReplicas === spec.replicas && status.currentRevision === status.updateRevision;
+    }
+    const { desiredNumberScheduled: wanted, updatedNumberScheduled, numberAvailable } = (found as DaemonSet).status;
+    return updatedNumberScheduled === wanted && numberAvailable === wanted;
+  };
   const podsOf = (name: string): Pod[] =>
     [...world.pods.values()].filter(({ metadata }) => metadata.labels['app'] === name);
   const double: KubernetesDouble = {
@@ -163,20 +188,19 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
     deploy(name, image, replicas) {
       const there = world.deployments.get(keyOf({ namespace: NAMESPACE, name }));
       if (there === undefined) return given(name, image, replicas);
-      there.spec = structuredClone(there.spec);
-      there.spec.template.spec.containers = [{ name: 'web', image }];
-      there.metadata.generation = (there.metadata.generation ?? 0) + 1;
-      bump(world, there);
-      reconcile(world);
-      return there;
+      return redeploy(there, 'web', image);
     },
     statefulSet(name, image, replicas) {
+      const there = world.statefulSets.get(keyOf({ namespace: NAMESPACE, name }));
+      if (there !== undefined) return redeploy(there, 'db', image);
       const labels = { app: name };
       const made: StatefulSet = {
         metadata: newMeta(world, name, { namespace: NAMESPACE, labels, generation: 1 }),
         spec: {
           replicas,
           serviceName: name,
+          podManagementPolicy: 'OrderedReady',
+          updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } },
           selector: { matchLabels: labels },
           template: {
             metadata: { labels },
@@ -186,6 +210,27 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
         status: {},
       };
       world.statefulSets.set(keyOf(made.metadata), made);
+      reconcile(world);
+      return made;
+    },
+    daemonSet(name, image) {
+      const there = world.daemonSets.get(keyOf({ namespace: NAMESPACE, name }));
+      if (there !== undefined) return redeploy(there, 'agent', image);
+      const labels = { app: name };
+      const made: DaemonSet = {
+        metadata: newMeta(world, name, { namespace: NAMESPACE, labels, generation: 1 }),
+        spec: {
+          updateStrategy: { type: 'RollingUpdate' },
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels },
+            spec: { containers: [{ name: 'agent', image }], fromTheFuture: { kept: true } },
+          },
+        },
+        status: {},
+      };
+      world.daemonSets.set(keyOf(made.metadata), made);
+      reconcile(world);
       return made;
     },
     cronJob(name, image) {
@@ -234,19 +279,12 @@ export const startKubernetes = async (): Promise<KubernetesDouble> => {
     podsOf,
     async settled(name) {
       for (let looks = 0; looks < 2_000; looks += 1) {
-        const deployment = world.deployments.get(keyOf({ namespace: NAMESPACE, name }));
-        const progressing = deployment?.status.conditions?.find(({ type }) => type === 'Progressing');
-        if (
-          deployment?.status.observedGeneration === deployment?.metadata.generation &&
-          progressing?.reason === 'NewReplicaSetAvailable' &&
-          podsOf(name).every(({ metadata }) => metadata.deletionTimestamp === undefined)
-        )
-          return;
+        if (isRolledOut(name) && podsOf(name).every(({ metadata }) => metadata.deletionTimestamp === undefined)) return;
         await new Promise((resolve) => {
           setTimeout(resolve, 10);
         });
       }
-      throw new Error(`the deployment ${name} did not settle`);
+      throw new Error(`${name} did not settle`);
     },
     kubeconfig(change = (text) => text) {
       const data = (name: string): string => readFileSync(file(name)).toString('base64');

@@ -6,13 +6,14 @@ import type { Json, JsonObject } from '../../base/json.ts';
 import type { ActionContext } from '../../port/action.ts';
 import { loadClient } from './client.ts';
 import type { Client } from './client.ts';
-import { findEndpoint } from './connect.ts';
-import type { Connect } from './connect.ts';
-import { checkPermissions } from './permissions.ts';
+import { called, findEndpoint } from './connect.ts';
+import type { Connect, Place } from './connect.ts';
+import { checkPermissions, need } from './permissions.ts';
 import type { Need } from './permissions.ts';
-import type { CronJob, Deployment, Job, Node, Pod, StatefulSet } from './shapes.ts';
+import type { CronJob, Job, Node, Pod, Workload } from './shapes.ts';
 import {
   cronJobShape,
+  daemonSetShape,
   deploymentShape,
   jobShape,
   listShape,
@@ -35,18 +36,18 @@ const CONFLICT = 409;
 
 /** False: it has changed since it was looked at, and nothing was done. */
 export type Changed = boolean;
+/** By RFC 7386, by RFC 6902, or by Kubernetes' own, which knows `$patch: replace`. */
+export type PatchKind = 'MergePatch' | 'JsonPatch' | 'StrategicMergePatch';
 
 export type Cluster = {
-  deployment(namespace: string, name: string): Promise<Deployment>;
-  /** The object as it came, members that nobody here knows included. */
-  rawReplicaSets(namespace: string, selector: string, max: number): Promise<readonly Json[]>;
+  workload(place: Place): Promise<Workload>;
+  /** The replica sets or controller revisions as they came, members that nobody here knows included. */
+  history(place: Place, selector: string, max: number): Promise<readonly Json[]>;
+  /** The patch holds the resource version, so that only what was looked at is changed. */
+  patchWorkload(place: Place, patch: Json, how: PatchKind): Promise<Changed>;
   pods(namespace: string, selector: string, max: number): Promise<readonly Pod[]>;
   /** Null: there is none of that name. */
   pod(namespace: string, name: string): Promise<Pod | null>;
-  /** A merge patch, or a JSON patch as a list. It holds the resource version, so that only what was looked at is changed. */
-  patchDeployment(namespace: string, name: string, patch: Json): Promise<Changed>;
-  statefulSet(namespace: string, name: string): Promise<StatefulSet>;
-  patchStatefulSet(namespace: string, name: string, patch: JsonObject): Promise<Changed>;
   /** False: it is gone already, or another one has its name. */
   deletePod(namespace: string, pod: Pod, graceSeconds: number | null): Promise<Changed>;
   node(name: string): Promise<Node>;
@@ -65,57 +66,6 @@ type Apis = {
   readonly core: InstanceType<Client['CoreV1Api']>;
   readonly batch: InstanceType<Client['BatchV1Api']>;
   readonly authorization: InstanceType<Client['AuthorizationV1Api']>;
-};
-
-export const need = {
-  deployment: (verb: 'get' | 'patch', namespace: string, name: string): Need => ({
-    group: 'apps',
-    resource: 'deployments',
-    verb,
-    namespace,
-    name,
-  }),
-  statefulSet: (verb: 'get' | 'patch', namespace: string, name: string): Need => ({
-    group: 'apps',
-    resource: 'statefulsets',
-    verb,
-    namespace,
-    name,
-  }),
-  replicaSets: (namespace: string): Need => ({
-    group: 'apps',
-    resource: 'replicasets',
-    verb: 'list',
-    namespace,
-    name: null,
-  }),
-  pods: (namespace: string): Need => ({ group: '', resource: 'pods', verb: 'list', namespace, name: null }),
-  // Pods get their names anew with each start: a rule by name would allow none of the next ones.
-  pod: (verb: 'get' | 'delete', namespace: string): Need => ({
-    group: '',
-    resource: 'pods',
-    verb,
-    namespace,
-    name: null,
-  }),
-  node: (verb: 'get' | 'patch', name: string): Need => ({ group: '', resource: 'nodes', verb, namespace: null, name }),
-  nodes: (): Need => ({ group: '', resource: 'nodes', verb: 'list', namespace: null, name: null }),
-  cronJob: (namespace: string, name: string): Need => ({
-    group: 'batch',
-    resource: 'cronjobs',
-    verb: 'get',
-    namespace,
-    name,
-  }),
-  // Their names are made for each run of a step.
-  jobs: (verb: 'get' | 'create', namespace: string): Need => ({
-    group: 'batch',
-    resource: 'jobs',
-    verb,
-    namespace,
-    name: null,
-  }),
-  kubeSystem: (): Need => ({ group: '', resource: 'namespaces', verb: 'get', namespace: null, name: 'kube-system' }),
 };
 
 /** Does `work` on the declared cluster, once it is known to be that one and to allow all of `needs`. */
@@ -218,64 +168,47 @@ const listAll = async (
 const orAbsent = <T>({ status, json }: Answer, shape: z.ZodType<T>, what: string): T | null =>
   status === NOT_FOUND ? null : shaped(shape, json, what);
 
+const SHAPES = { deployment: deploymentShape, statefulset: statefulSetShape, daemonset: daemonSetShape };
+
 const workloads = (client: Client, { apps }: Apis, ask: Ask) => ({
-  async deployment(namespace: string, name: string): Promise<Deployment> {
-    const what = `looking at the deployment ${name} in ${namespace}`;
-    const { json } = await ask({ what, need: need.deployment('get', namespace, name), changes: false }, (options) =>
-      apps.readNamespacedDeployment({ namespace, name }, options),
-    );
-    return shaped(deploymentShape, json, what);
+  async workload(place: Place): Promise<Workload> {
+    const { kind, namespace, name } = place;
+    const what = `looking at ${called(place)} in ${namespace}`;
+    const { json } = await ask({ what, need: need.workload('get', place), changes: false }, (options) => {
+      if (kind === 'deployment') return apps.readNamespacedDeployment({ namespace, name }, options);
+      if (kind === 'statefulset') return apps.readNamespacedStatefulSet({ namespace, name }, options);
+      return apps.readNamespacedDaemonSet({ namespace, name }, options);
+    });
+    const found: unknown = { ...shaped<object>(SHAPES[kind], json, what), kind };
+    return found as Workload;
   },
-  async rawReplicaSets(namespace: string, selector: string, max: number): Promise<readonly Json[]> {
-    const call = {
-      what: `listing the replica sets in ${namespace}`,
-      need: need.replicaSets(namespace),
-      changes: false,
-    };
-    return (await listAll(ask, call, max, (limit, _continue, options) =>
-      apps.listNamespacedReplicaSet(
-        { namespace, labelSelector: selector, limit, ...(_continue === undefined ? {} : { _continue }) },
-        options,
-      ),
-    )) as readonly Json[];
+  async history(place: Place, selector: string, max: number): Promise<readonly Json[]> {
+    const { kind, namespace } = place;
+    const kept = kind === 'deployment' ? 'replica sets' : 'controller revisions';
+    const call = { what: `listing the ${kept} in ${namespace}`, need: need.history(place), changes: false };
+    return (await listAll(ask, call, max, (limit, _continue, options) => {
+      const page = { namespace, labelSelector: selector, limit, ...(_continue === undefined ? {} : { _continue }) };
+      return kind === 'deployment'
+        ? apps.listNamespacedReplicaSet(page, options)
+        : apps.listNamespacedControllerRevision(page, options);
+    })) as readonly Json[];
   },
-  async patchDeployment(namespace: string, name: string, patch: Json): Promise<Changed> {
-    const type = Array.isArray(patch) ? client.PatchStrategy.JsonPatch : client.PatchStrategy.MergePatch;
+  async patchWorkload(place: Place, patch: Json, how: PatchKind): Promise<Changed> {
+    const { kind, namespace, name } = place;
+    const request = { namespace, name, body: patch, fieldManager: MANAGER };
     const { status } = await ask(
       {
-        what: `changing the deployment ${name} in ${namespace}`,
-        need: need.deployment('patch', namespace, name),
+        what: `changing ${called(place)} in ${namespace}`,
+        need: need.workload('patch', place),
         changes: true,
         taken: [CONFLICT],
       },
-      (options) =>
-        apps.patchNamespacedDeployment(
-          { namespace, name, body: patch, fieldManager: MANAGER },
-          client.setHeaderOptions('Content-Type', type, options),
-        ),
-    );
-    return status !== CONFLICT;
-  },
-  async statefulSet(namespace: string, name: string): Promise<StatefulSet> {
-    const what = `looking at the stateful set ${name} in ${namespace}`;
-    const { json } = await ask({ what, need: need.statefulSet('get', namespace, name), changes: false }, (options) =>
-      apps.readNamespacedStatefulSet({ namespace, name }, options),
-    );
-    return shaped(statefulSetShape, json, what);
-  },
-  async patchStatefulSet(namespace: string, name: string, patch: JsonObject): Promise<Changed> {
-    const { status } = await ask(
-      {
-        what: `changing the stateful set ${name} in ${namespace}`,
-        need: need.statefulSet('patch', namespace, name),
-        changes: true,
-        taken: [CONFLICT],
+      (options) => {
+        const typed = client.setHeaderOptions('Content-Type', client.PatchStrategy[how], options);
+        if (kind === 'deployment') return apps.patchNamespacedDeployment(request, typed);
+        if (kind === 'statefulset') return apps.patchNamespacedStatefulSet(request, typed);
+        return apps.patchNamespacedDaemonSet(request, typed);
       },
-      (options) =>
-        apps.patchNamespacedStatefulSet(
-          { namespace, name, body: patch, fieldManager: MANAGER },
-          client.setHeaderOptions('Content-Type', client.PatchStrategy.MergePatch, options),
-        ),
     );
     return status !== CONFLICT;
   },

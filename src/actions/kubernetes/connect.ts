@@ -17,6 +17,7 @@ export const namespace = z
   .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'the name of a namespace, in small letters' });
 export const deployment = named('a deployment');
 export const statefulSet = named('a stateful set');
+export const daemonSet = named('a daemon set');
 export const cronJob = named('a cron job');
 export const node = named('a node');
 export const podName = named('a pod');
@@ -50,6 +51,35 @@ export const declared = <Shape extends z.ZodRawShape>(shape: Shape) =>
     .refine((connect) => connect['server'] === undefined || connect['token_file'] !== undefined, {
       message: 'server needs token_file',
     });
+
+/** Of an action on a workload of either kind: exactly one of them is declared. */
+export const declaredWorkload = () =>
+  declared({
+    namespace,
+    deployment: deployment.optional(),
+    statefulset: statefulSet.optional(),
+    daemonset: daemonSet.optional(),
+  }).refine((connect) => WORKLOAD_KINDS.filter((kind) => connect[kind] !== undefined).length === 1, {
+    message: 'one of deployment, statefulset and daemonset says which workload is meant',
+  });
+
+export type WorkloadKind = 'deployment' | 'statefulset' | 'daemonset';
+const WORKLOAD_KINDS: readonly WorkloadKind[] = ['deployment', 'statefulset', 'daemonset'];
+/** Which workload is meant. */
+export type Place = { readonly kind: WorkloadKind; readonly namespace: string; readonly name: string };
+
+export const placeOf = (
+  connect: { readonly namespace: string } & { readonly [Kind in WorkloadKind]?: string | undefined },
+): Place => {
+  const kind = WORKLOAD_KINDS.find((one) => connect[one] !== undefined) ?? 'deployment';
+  return { kind, namespace: connect.namespace, name: connect[kind] ?? '' };
+};
+
+const CALLED = { deployment: 'deployment', statefulset: 'stateful set', daemonset: 'daemon set' } as const;
+/** `stateful set`, for people. */
+export const kindName = ({ kind }: Pick<Place, 'kind'>): string => CALLED[kind];
+/** `the stateful set db`. */
+export const called = (place: Pick<Place, 'kind' | 'name'>): string => `the ${kindName(place)} ${place.name}`;
 
 export type Connect = {
   readonly kubeconfig?: string | undefined;

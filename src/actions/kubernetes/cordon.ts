@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
-import { need, withCluster } from './cluster.ts';
+import { withCluster } from './cluster.ts';
+import { need } from './permissions.ts';
 import { declared, node } from './connect.ts';
 import { cordonNode, nodeOutputs, shownNode } from './cordoning.ts';
 

@@ -1,4 +1,4 @@
-// Deletes one pod of a deployment, so that another takes its place. Which one is known by its uid: a name may belong to
+// Deletes one pod of a workload, so that another takes its place. Which one is known by its uid: a name may belong to
 // another pod by now. A pod that nobody would replace, or that works, is left alone.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
@@ -7,34 +7,37 @@ import { defineAction } from '../../port/action.ts';
 import { afterChange } from '../http/service.ts';
 import { duration } from '../inputs.ts';
 import type { Cluster } from './cluster.ts';
-import { need, withCluster } from './cluster.ts';
-import { declared, deployment, namespace, podName, uid } from './connect.ts';
+import { withCluster } from './cluster.ts';
+import { called, declaredWorkload, placeOf, podName, uid } from './connect.ts';
+import type { Place } from './connect.ts';
+import { revisionsOf } from './history.ts';
+import { need } from './permissions.ts';
 import type { Pod } from './shapes.ts';
 import { ownedBy } from './shapes.ts';
-import { isReady, restartsOf, revisionsOf, troubleOf } from './workload.ts';
+import { isReady, restartsOf, troubleOf } from './workload.ts';
 
 const LOOK_EVERY_MS = 500;
 
 type Wanted = {
-  readonly connect: { readonly namespace: string; readonly deployment: string };
+  readonly place: Place;
   readonly pod: string;
   readonly uid: string;
   readonly allow_ready: boolean;
   readonly within: number;
 };
 
-/** Throws `permanent` unless it is a pod of the deployment that another would take the place of. */
+/** Throws `permanent` unless it is a pod of the workload that another would take the place of. */
 const mayBeDeleted = async (cluster: Cluster, pod: Pod, wanted: Wanted): Promise<void> => {
-  const { namespace: space, deployment: name } = wanted.connect;
+  const { place } = wanted;
   const no = (why: string): never => {
     throw new ActionError('permanent', `nothing was done: the pod ${wanted.pod} ${why}`);
   };
   const controller = pod.metadata.ownerReferences.find((one) => one.controller === true);
   if (controller === undefined) no('is a bare one: nothing would start another in its place');
-  const found = await cluster.deployment(space, name);
-  const revisions = await revisionsOf(cluster, space, found);
-  if (!revisions.some(({ set }) => ownedBy(pod, set.metadata.uid)))
-    no(`belongs to ${controller?.kind} ${controller?.name}, and not to the deployment ${name}`);
+  const found = await cluster.workload(place);
+  const revisions = await revisionsOf(cluster, place, found);
+  if (!revisions.some((one) => one.isOf(pod)) && !ownedBy(pod, found.metadata.uid))
+    no(`belongs to ${controller?.kind} ${controller?.name}, and not to ${called(place)}`);
   if (isReady(pod) && !wanted.allow_ready)
     no('is ready: it works; mend: allow_ready: true if it is to go all the same');
 };
@@ -43,7 +46,7 @@ const mayBeDeleted = async (cluster: Cluster, pod: Pod, wanted: Wanted): Promise
 const isGone = async (cluster: Cluster, wanted: Wanted, { clock, signal }: ActionContext): Promise<boolean> => {
   const until = clock.monotonic() + wanted.within;
   for (;;) {
-    const now = await cluster.pod(wanted.connect.namespace, wanted.pod);
+    const now = await cluster.pod(wanted.place.namespace, wanted.pod);
     if (now === null || now.metadata.uid !== wanted.uid) return true;
     if (clock.monotonic() >= until) return false;
     await clock.sleep(LOOK_EVERY_MS, signal);
@@ -52,10 +55,10 @@ const isGone = async (cluster: Cluster, wanted: Wanted, { clock, signal }: Actio
 
 export default defineAction({
   summary:
-    'Deletes one pod of a declared deployment by its name and uid, if it is not ready, and waits until it is gone.',
+    'Deletes one pod of a declared deployment, stateful set or daemon set by its name and uid, if it is not ready, and waits until it is gone.',
   effect: 'destroy',
   input: z.strictObject({
-    connect: declared({ namespace, deployment }),
+    connect: declaredWorkload(),
     pod: podName,
     uid,
     allow_ready: z.boolean().default(false),
@@ -71,15 +74,12 @@ export default defineAction({
   },
   undo: 'it cannot be undone: what it held in memory and in its own file system is gone',
   defaultTimeout: 90_000,
-  run: (wanted, context) => {
-    const { connect, pod: name, grace } = wanted;
-    const { namespace: space } = connect;
-    const needs = [
-      need.deployment('get', space, connect.deployment),
-      need.replicaSets(space),
-      need.pod('get', space),
-      need.pod('delete', space),
-    ];
+  run: ({ connect, grace, ...given }, context) => {
+    const place = placeOf(connect);
+    const wanted: Wanted = { ...given, place };
+    const { pod: name } = wanted;
+    const { namespace: space } = place;
+    const needs = [need.workload('get', place), need.history(place), need.pod('get', space), need.pod('delete', space)];
     return withCluster(connect, context, needs, async (cluster) => {
       const pod = await cluster.pod(space, name);
       if (pod === null || pod.metadata.uid !== wanted.uid)

@@ -1,14 +1,15 @@
-// What the pods of a deployment are doing: evidence for people, and the stuck ones by name for the step that deletes one.
+// What the pods of a workload are doing: evidence for people, and the stuck ones by name for the step that deletes one.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
 import { withCluster } from './cluster.ts';
-import { declared, deployment, namespace } from './connect.ts';
+import { called, declaredWorkload, kindName, placeOf } from './connect.ts';
+import { podsOf, revisionsOf } from './history.ts';
 import type { Pod } from './shapes.ts';
 import { conditionOf } from './shapes.ts';
-import { isReady, podsOf, restartsOf, revisionsOf, troubleOf } from './workload.ts';
+import { isReady, restartsOf, troubleOf, wantedPods } from './workload.ts';
 
 /** For how long it has not been ready, or has been going away; 0 for one that is ready. */
 const stuckMs = (pod: Pod, now: number): number => {
@@ -34,17 +35,19 @@ const shownPod = (pod: Pod, revision: number, context: ActionContext) => ({
 
 export default defineAction({
   summary:
-    'Looks at the pods of a declared deployment: which are ready, how often they were started anew, which are stuck.',
+    'Looks at the pods of a declared deployment, stateful set or daemon set: which are ready, how often they were started anew, which are stuck.',
   effect: 'read',
   input: z.strictObject({
-    connect: declared({ namespace, deployment }),
+    connect: declaredWorkload(),
     max_pods: z.int().min(1).max(200).default(50),
     /** Not ready, or going away, for longer than this counts as stuck. */
     stuck_after: duration.default(300_000),
     allow_none: z.boolean().default(false),
   }),
   outputs: {
-    replicas: 'how many pods the deployment wants',
+    kind: 'deployment, stateful set or daemon set',
+    name: 'of the workload',
+    replicas: 'how many pods it wants',
     ready: 'how many are ready',
     restarts: 'how often their containers were started anew, in all',
     pods: 'each with name, uid, revision, phase, ready, restarts, trouble, stuck_seconds, node',
@@ -57,23 +60,25 @@ export default defineAction({
   defaultTimeout: 30_000,
   run: ({ connect, max_pods: max, stuck_after: stuckAfter, allow_none: allowNone }, context) =>
     withCluster(connect, context, [], async (cluster) => {
-      const { namespace: space, deployment: name } = connect;
-      const found = await cluster.deployment(space, name);
-      const revisions = await revisionsOf(cluster, space, found);
-      const pods = (await podsOf(cluster, space, found, revisions, max)).map(({ pod, revision }) =>
+      const place = placeOf(connect);
+      const found = await cluster.workload(place);
+      const revisions = await revisionsOf(cluster, place, found);
+      const pods = (await podsOf(cluster, place, found, revisions, max)).map(({ pod, revision }) =>
         shownPod(pod, revision, context),
       );
       if (pods.length === 0 && !allowNone)
         throw new ActionError(
           'permanent',
-          `the deployment ${name} in ${space} has no pods; mend: allow_none: true where that is no surprise`,
+          `${called(place)} in ${place.namespace} has no pods; mend: allow_none: true where that is no surprise`,
         );
       const stuck = pods
         .filter((pod) => pod.stuck_seconds * 1_000 >= Math.max(1, stuckAfter))
         .toSorted((left, right) => right.stuck_seconds - left.stuck_seconds);
       return {
         outputs: {
-          replicas: found.spec.replicas,
+          kind: kindName(place),
+          name: place.name,
+          replicas: wantedPods(found),
           ready: pods.filter(({ ready }) => ready).length,
           restarts: pods.reduce((sum, { restarts }) => sum + restarts, 0),
           pods,

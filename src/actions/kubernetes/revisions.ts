@@ -1,20 +1,20 @@
-// Which revision a deployment would go back to, resolved before anybody is asked: "the one before" means another one as
+// Which revision a workload would go back to, resolved before anybody is asked: "the one before" means another one as
 // soon as somebody deploys.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
 import { defineAction } from '../../port/action.ts';
 import { withCluster } from './cluster.ts';
-import { declared, deployment, namespace } from './connect.ts';
-import type { Revision } from './workload.ts';
-import { refuseUnseen, revisionsOf, sameVersion } from './workload.ts';
+import { called, declaredWorkload, kindName, placeOf } from './connect.ts';
+import type { Revision } from './history.ts';
+import { imagesOf, refuseUnseen, revisionsOf, sameVersion } from './history.ts';
 
 const SHOWN = 10;
 
 /** `web: shop:2 -> shop:1` for each container whose image differs. */
 const changeBetween = (from: Revision, to: Revision): string => {
-  const names = [from, to].flatMap(({ set }) => set.spec.template.spec.containers.map(({ name }) => name));
-  const imageIn = ({ set }: Revision, name: string): string =>
-    set.spec.template.spec.containers.find((one) => one.name === name)?.image ?? '(none)';
+  const names = [from, to].flatMap(({ containers }) => containers.map(({ name }) => name));
+  const imageIn = ({ containers }: Revision, name: string): string =>
+    containers.find((one) => one.name === name)?.image ?? '(none)';
   const changes = [...new Set(names)]
     .filter((name) => imageIn(from, name) !== imageIn(to, name))
     .map((name) => `${name}: ${imageIn(from, name)} -> ${imageIn(to, name)}`);
@@ -22,18 +22,21 @@ const changeBetween = (from: Revision, to: Revision): string => {
 };
 
 export default defineAction({
-  summary: 'Resolves the revision that a declared deployment would go back to, and says what that would change.',
+  summary:
+    'Resolves the revision that a declared deployment, stateful set or daemon set would go back to, and says what that would change.',
   effect: 'read',
   input: z.strictObject({
-    connect: declared({ namespace, deployment }),
+    connect: declaredWorkload(),
     /** 0: the newest one that differs from the current in more than a restart. */
     revision: z.int().min(0).max(1_000_000_000).default(0),
   }),
   outputs: {
+    kind: 'deployment, stateful set or daemon set',
+    name: 'of the workload',
     current: 'the number of the current revision',
-    current_hash: 'its pod-template-hash: rollout-undo leaves no other one',
+    current_hash: 'its hash: rollout-undo leaves no other one',
     revision: 'the number of the one to go back to',
-    hash: 'its pod-template-hash, by which rollout-undo knows it again',
+    hash: 'its hash, by which rollout-undo knows it again',
     change: 'the images that would change, as `container: from -> to`',
     images: 'its images',
     current_images: 'the images now',
@@ -44,9 +47,10 @@ export default defineAction({
   defaultTimeout: 30_000,
   run: ({ connect, revision: wanted }, context) =>
     withCluster(connect, context, [], async (cluster) => {
-      const found = await cluster.deployment(connect.namespace, connect.deployment);
+      const place = placeOf(connect);
+      const found = await cluster.workload(place);
       refuseUnseen(found);
-      const revisions = await revisionsOf(cluster, connect.namespace, found);
+      const revisions = await revisionsOf(cluster, place, found);
       const [current] = revisions;
       const to = revisions.find((one) =>
         wanted === 0 ? current !== undefined && !sameVersion(one, current) : one.revision === wanted,
@@ -55,21 +59,22 @@ export default defineAction({
       if (current === undefined || to === undefined)
         throw new ActionError(
           'permanent',
-          `the deployment ${connect.deployment} has no ${wanted === 0 ? 'earlier revision' : `revision ${wanted}`}: there are ${known}; mend: is its revisionHistoryLimit 0?`,
+          `${called(place)} has no ${wanted === 0 ? 'earlier revision' : `revision ${wanted}`}: there are ${known}; mend: is its revisionHistoryLimit 0?`,
         );
-      if (to === current)
-        throw new ActionError('permanent', `${wanted} is the current revision of the deployment ${connect.deployment}`);
+      if (to === current) throw new ActionError('permanent', `${wanted} is the current revision of ${called(place)}`);
       return {
         outputs: {
+          kind: kindName(place),
+          name: place.name,
           current: current.revision,
           current_hash: current.hash,
           revision: to.revision,
           hash: to.hash,
           change: changeBetween(current, to),
-          images: to.images,
-          current_images: current.images,
-          made_at: to.set.metadata.creationTimestamp ?? '',
-          revisions: revisions.slice(0, SHOWN).map(({ revision, images }) => ({ revision, images })),
+          images: imagesOf(to),
+          current_images: imagesOf(current),
+          made_at: to.madeAt,
+          revisions: revisions.slice(0, SHOWN).map((one) => ({ revision: one.revision, images: imagesOf(one) })),
         },
       };
     }),

@@ -1,16 +1,17 @@
-// Waits until a deployment can be counted on.
+// Waits until a workload can be counted on.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
 import { duration } from '../inputs.ts';
 import { withCluster } from './cluster.ts';
-import { declared, deployment, namespace } from './connect.ts';
+import { declaredWorkload, placeOf } from './connect.ts';
 import { becomesSteady, statusOutputs } from './steadiness.ts';
 
 export default defineAction({
-  summary: 'Waits until a rollout is complete and no pod has changed or been started anew for some seconds.',
+  summary:
+    'Waits until a rollout of a declared deployment, stateful set or daemon set is complete and no pod has changed or been started anew for some seconds.',
   effect: 'read',
   input: z.strictObject({
-    connect: declared({ namespace, deployment }),
+    connect: declaredWorkload(),
     stable: duration.default(5_000),
     within: duration.default(120_000),
     every: duration.refine((ms) => ms >= 50, { message: 'at least 50ms' }).default(1_000),
@@ -25,7 +26,7 @@ export default defineAction({
     withCluster(connect, context, [], async (cluster) => ({
       outputs: await becomesSteady(
         cluster,
-        connect,
+        placeOf(connect),
         {
           stableMs: wanted.stable,
           withinMs: wanted.within,

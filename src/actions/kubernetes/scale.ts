@@ -3,52 +3,22 @@
 // answer that never came, still knows what an undo goes back to.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
-import type { JsonObject } from '../../base/json.ts';
 import { defineAction } from '../../port/action.ts';
-import type { Changed, Cluster } from './cluster.ts';
-import { need, untilUnchanged, withCluster } from './cluster.ts';
-import { declared, deployment, namespace, statefulSet } from './connect.ts';
-import type { StatefulSet } from './shapes.ts';
+import { untilUnchanged, withCluster } from './cluster.ts';
+import { called, declared, deployment, namespace, placeOf, statefulSet } from './connect.ts';
+import { need } from './permissions.ts';
+import type { Workload } from './shapes.ts';
+import { patchOf, wantedPods } from './workload.ts';
 
 /** Which step has scaled it, and from how many. */
 const SCALED_BY = 'amends/scaled-by';
 const SCALED_FROM = 'amends/scaled-from';
 
-/** What a workload is asked for here: its replicas and its annotations, which both kinds have alike. */
-type Workload = {
-  readonly what: string;
-  readonly needs: Parameters<typeof withCluster>[2];
-  look(this: void, cluster: Cluster): Promise<Pick<StatefulSet, 'metadata' | 'spec'>>;
-  patch(this: void, cluster: Cluster, patch: JsonObject): Promise<Changed>;
-};
-
-type Named = {
-  readonly namespace: string;
-  readonly deployment?: string | undefined;
-  readonly statefulset?: string | undefined;
-};
-const workloadOf = ({ namespace: space, deployment: web, statefulset = '' }: Named): Workload =>
-  web === undefined
-    ? {
-        what: `the stateful set ${statefulset}`,
-        needs: [need.statefulSet('get', space, statefulset), need.statefulSet('patch', space, statefulset)],
-        look: (cluster) => cluster.statefulSet(space, statefulset),
-        patch: (cluster, patch) => cluster.patchStatefulSet(space, statefulset, patch),
-      }
-    : {
-        what: `the deployment ${web}`,
-        needs: [need.deployment('get', space, web), need.deployment('patch', space, web)],
-        look: (cluster) => cluster.deployment(space, web),
-        patch: (cluster, patch) => cluster.patchDeployment(space, web, patch),
-      };
-
 /** How many it had before this very step changed it; else how many it has. */
-const countBefore = (
-  { metadata: { annotations }, spec }: Pick<StatefulSet, 'metadata' | 'spec'>,
-  marker: string,
-): number => {
+const countBefore = (workload: Workload, marker: string): number => {
+  const { annotations } = workload.metadata;
   const noted = annotations[SCALED_BY] === marker ? Number(annotations[SCALED_FROM] ?? 'NaN') : Number.NaN;
-  return Number.isSafeInteger(noted) && noted >= 0 ? noted : spec.replicas;
+  return Number.isSafeInteger(noted) && noted >= 0 ? noted : wantedPods(workload);
 };
 
 export default defineAction({
@@ -72,7 +42,9 @@ export default defineAction({
   undo: 'kubernetes.scale with `replicas: ${{ undo.replicas }}` and `allow_zero: ${{ undo.allow_zero }}`',
   defaultTimeout: 30_000,
   async run({ connect, replicas, max_replicas: max, allow_zero: allowZero }, context) {
-    const { what, needs, look, patch } = workloadOf(connect);
+    const place = placeOf(connect);
+    const what = called(place);
+    const needs = [need.workload('get', place), need.workload('patch', place)];
     if (replicas === 0 && !allowZero)
       throw new ActionError(
         'permanent',
@@ -85,20 +57,16 @@ export default defineAction({
       );
     return withCluster(connect, context, needs, (cluster) =>
       untilUnchanged(`the scale of ${what}`, async () => {
-        const found = await look(cluster);
+        const found = await cluster.workload(place);
         const was = countBefore(found, context.marker);
         const result = (changed: boolean) => ({
           outputs: { replicas, was, changed },
           undo: { replicas: was, allow_zero: was === 0 },
         });
-        if (found.spec.replicas === replicas) return result(false);
-        const changed = await patch(cluster, {
-          metadata: {
-            resourceVersion: found.metadata.resourceVersion,
-            annotations: { [SCALED_BY]: context.marker, [SCALED_FROM]: String(was) },
-          },
-          spec: { replicas },
-        });
+        if (wantedPods(found) === replicas) return result(false);
+        const annotations = { [SCALED_BY]: context.marker, [SCALED_FROM]: String(was) };
+        const patch = patchOf(found, { metadata: { annotations }, spec: { replicas } });
+        const changed = await cluster.patchWorkload(place, patch, 'MergePatch');
         return changed ? result(true) : null;
       }),
     );

@@ -1,6 +1,7 @@
 // The parts of Kubernetes' objects that actions read. What else an object holds is left as it is, and is not looked at.
 import { z } from 'zod';
 import { ActionError } from '../../base/failure.ts';
+import { called } from './connect.ts';
 
 const text = z.string();
 const count = z.int().nonnegative();
@@ -50,6 +51,51 @@ export const deploymentShape = z.looseObject({
       conditions,
     })
     .prefault({}),
+});
+const updateStrategy = z
+  .looseObject({
+    type: text.default('RollingUpdate'),
+    rollingUpdate: z.looseObject({ partition: count.default(0) }).prefault({}),
+  })
+  .prefault({});
+export const statefulSetShape = z.looseObject({
+  metadata,
+  spec: z.looseObject({
+    replicas: count.default(1),
+    ordinals: z.looseObject({ start: count.default(0) }).prefault({}),
+    podManagementPolicy: text.default('OrderedReady'),
+    updateStrategy,
+    selector,
+    template,
+  }),
+  status: z
+    .looseObject({
+      observedGeneration: count.default(0),
+      readyReplicas: count.default(0),
+      updatedReplicas: count.default(0),
+      currentRevision: text.default(''),
+      updateRevision: text.default(''),
+    })
+    .prefault({}),
+});
+export const daemonSetShape = z.looseObject({
+  metadata,
+  spec: z.looseObject({ updateStrategy, selector, template }),
+  status: z
+    .looseObject({
+      observedGeneration: count.default(0),
+      desiredNumberScheduled: count.default(0),
+      updatedNumberScheduled: count.default(0),
+      numberAvailable: count.default(0),
+    })
+    .prefault({}),
+});
+export const ownedShape = z.looseObject({ metadata });
+/** What a stateful set or a daemon set was: its data is a strategic merge patch. */
+export const controllerRevisionShape = z.looseObject({
+  metadata,
+  revision: count,
+  data: z.looseObject({ spec: z.looseObject({ template }) }),
 });
 export const replicaSetShape = z.looseObject({
   metadata,
@@ -102,10 +148,6 @@ export const cronJobShape = z.looseObject({
   }),
   status: z.looseObject({ active: z.array(z.looseObject({ name: text.optional() })).default([]) }).prefault({}),
 });
-export const statefulSetShape = z.looseObject({
-  metadata,
-  spec: z.looseObject({ replicas: count.default(1) }),
-});
 export const reviewShape = z.looseObject({ status: z.looseObject({ allowed: z.boolean() }) });
 export const namespaceShape = z.looseObject({ metadata });
 export const listShape = z.looseObject({
@@ -115,12 +157,17 @@ export const listShape = z.looseObject({
 });
 
 export type Deployment = z.output<typeof deploymentShape>;
-export type ReplicaSet = z.output<typeof replicaSetShape>;
 export type Pod = z.output<typeof podShape>;
 export type Node = z.output<typeof nodeShape>;
 export type Job = z.output<typeof jobShape>;
 export type CronJob = z.output<typeof cronJobShape>;
 export type StatefulSet = z.output<typeof statefulSetShape>;
+export type DaemonSet = z.output<typeof daemonSetShape>;
+export type Template = z.output<typeof template>;
+export type Workload =
+  | (Deployment & { readonly kind: 'deployment' })
+  | (StatefulSet & { readonly kind: 'statefulset' })
+  | (DaemonSet & { readonly kind: 'daemonset' });
 
 /** Throws `permanent` for what is not the object it should be. */
 export const shaped = <T>(shape: z.ZodType<T>, json: unknown, what: string): T => {
@@ -134,7 +181,7 @@ export const shaped = <T>(shape: z.ZodType<T>, json: unknown, what: string): T =
 };
 
 /** As the API takes it in `labelSelector`. Throws `permanent` for one that would choose everything. */
-export const labelSelector = ({ metadata: { name }, spec }: Deployment): string => {
+export const labelSelector = ({ kind, metadata: { name }, spec }: Workload): string => {
   const parts = Object.entries(spec.selector.matchLabels).map(([key, value]) => `${key}=${value}`);
   for (const { key, operator, values = [] } of spec.selector.matchExpressions) {
     if (operator === 'In') parts.push(`${key} in (${values.join(',')})`);
@@ -142,7 +189,7 @@ export const labelSelector = ({ metadata: { name }, spec }: Deployment): string 
     else parts.push(operator === 'Exists' ? key : `!${key}`);
   }
   if (parts.length > 0) return parts.join(',');
-  throw new ActionError('permanent', `the deployment ${name} has no selector: it would choose every pod`);
+  throw new ActionError('permanent', `${called({ kind, name })} has no selector: it would choose every pod`);
 };
 
 export const ownedBy = (object: { readonly metadata: z.output<typeof metadata> }, uid: string): boolean =>

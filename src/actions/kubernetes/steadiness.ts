@@ -3,9 +3,12 @@
 import { ActionError } from '../../base/failure.ts';
 import type { ActionContext } from '../../port/action.ts';
 import type { Cluster } from './cluster.ts';
-import type { Deployment, Pod } from './shapes.ts';
+import { called } from './connect.ts';
+import type { Place } from './connect.ts';
+import { podsOf, revisionsOf } from './history.ts';
+import type { Pod, Workload } from './shapes.ts';
 import { conditionOf } from './shapes.ts';
-import { isReady, podsOf, restartsOf, revisionsOf, troubleOf } from './workload.ts';
+import { incomplete, isReady, partitionOf, restartsOf, rollsNothing, troubleOf, wantedPods } from './workload.ts';
 
 export type Steady = {
   readonly stableMs: number;
@@ -15,8 +18,15 @@ export type Steady = {
   /** So often its pods may be started anew before it is complete. */
   readonly maxRestarts: number;
 };
-type Place = { readonly namespace: string; readonly deployment: string };
-type Look = { readonly deployment: Deployment; readonly revision: number; readonly pods: readonly Pod[] };
+type Look = {
+  readonly workload: Workload;
+  readonly revision: number;
+  /** Those that are to stay: of the newest revision, and those that a partition keeps as they are. */
+  readonly pods: readonly Pod[];
+  readonly updated: number;
+  /** The pod for which its controller waits before it changes any other, or null. */
+  readonly blocking: Pod | null;
+};
 
 /** Looks in a row that may go without an answer. */
 const UNANSWERED = 3;
@@ -25,31 +35,29 @@ export const statusOutputs = {
   revision: 'the number of the revision that is rolled out',
   replicas: 'how many pods it wants',
   updated: 'how many of them are of this revision',
-  ready: 'how many of those are ready',
+  ready: 'how many of those are ready, with those that a partition keeps as they are',
   restarts: 'how often their containers were started anew, in all',
   seen_restarts: 'how often they were while it was watched',
   trouble: 'what the cluster says of its pods that are not ready, or empty',
   stable_seconds: 'for how long it has been complete and unchanged, in seconds',
 };
 
-/** What is missing to a complete rollout, as kubectl rollout status judges it; null: nothing. */
-export const incomplete = ({ metadata, spec, status }: Deployment): string | null => {
-  if (status.observedGeneration < (metadata.generation ?? 0)) return 'its controller has not looked at it yet';
-  if (status.updatedReplicas < spec.replicas)
-    return `${status.updatedReplicas} of ${spec.replicas} pods are of the new revision`;
-  if (status.replicas > status.updatedReplicas)
-    return `${status.replicas - status.updatedReplicas} pods of an old revision are still there`;
-  if (status.availableReplicas < status.updatedReplicas)
-    return `${status.availableReplicas} of ${status.updatedReplicas} pods are available`;
-  return null;
-};
+const ordinalOf = ({ metadata }: Pod): number => Number(/-(\d+)$/.exec(metadata.name)?.[1] ?? 'NaN');
 
-const lookOnce = async (cluster: Cluster, { namespace, deployment: name }: Place, max: number): Promise<Look> => {
-  const deployment = await cluster.deployment(namespace, name);
-  const revisions = await revisionsOf(cluster, namespace, deployment);
+const lookOnce = async (cluster: Cluster, place: Place, max: number): Promise<Look> => {
+  const workload = await cluster.workload(place);
+  const idle = rollsNothing(workload);
+  if (idle !== null) throw new ActionError('permanent', `there is no rollout to wait for: ${idle}`);
+  const revisions = await revisionsOf(cluster, place, workload);
   const revision = revisions[0]?.revision ?? 0;
-  const all = await podsOf(cluster, namespace, deployment, revisions, max);
-  return { deployment, revision, pods: all.filter((one) => one.revision === revision).map(({ pod }) => pod) };
+  const all = await podsOf(cluster, place, workload, revisions, max);
+  const kept = partitionOf(workload) + (workload.kind === 'statefulset' ? workload.spec.ordinals.start : 0);
+  const old = all.filter((one) => one.revision !== revision).map(({ pod }) => pod);
+  const updated = all.filter((one) => one.revision === revision).map(({ pod }) => pod);
+  const pods = [...updated, ...old.filter((pod) => ordinalOf(pod) < kept)];
+  const ordered = workload.kind === 'statefulset' && workload.spec.podManagementPolicy === 'OrderedReady';
+  const blocking = old.find((pod) => !isReady(pod) && pod.metadata.deletionTimestamp === undefined) ?? null;
+  return { workload, revision, pods, updated: updated.length, blocking: ordered ? blocking : null };
 };
 
 /** Counts by pod, so that one that is replaced by a fresh one does not hide what it went through. */
@@ -66,10 +74,10 @@ const restartWatch = () => {
   };
 };
 
-const shown = ({ deployment, revision, pods }: Look, seenRestarts: number, stableMs: number) => ({
+const shown = ({ workload, revision, pods, updated }: Look, seenRestarts: number, stableMs: number) => ({
   revision,
-  replicas: deployment.spec.replicas,
-  updated: pods.length,
+  replicas: wantedPods(workload),
+  updated,
   ready: pods.filter(isReady).length,
   restarts: pods.reduce((sum, pod) => sum + restartsOf(pod), 0),
   seen_restarts: seenRestarts,
@@ -78,6 +86,12 @@ const shown = ({ deployment, revision, pods }: Look, seenRestarts: number, stabl
 });
 type Shown = ReturnType<typeof shown>;
 
+/** A stateful set in order waits for a broken pod, and never gets to the revision that would mend it. */
+const waitingFor = ({ workload, blocking }: Look): string =>
+  blocking === null
+    ? ''
+    : `; its controller waits for ${blocking.metadata.name}, which is of an old revision and not ready (${troubleOf(blocking)}), before it changes any pod; mend: delete that pod: kubectl -n ${workload.metadata.namespace ?? 'default'} delete pod ${blocking.metadata.name}`;
+
 /** Resolves once it is complete and has stayed the same for `stableMs`; throws when that does not come about. */
 export const becomesSteady = async (
   cluster: Cluster,
@@ -85,7 +99,7 @@ export const becomesSteady = async (
   { stableMs, withinMs, everyMs, maxPods, maxRestarts }: Steady,
   { clock, signal }: ActionContext,
 ): Promise<Shown> => {
-  const name = place.deployment;
+  const name = called(place);
   const until = clock.monotonic() + withinMs;
   const count = restartWatch();
   let since: number | null = null;
@@ -108,7 +122,7 @@ export const becomesSteady = async (
     if (look !== null) {
       unanswered = 0;
       const seen = count(look.pods);
-      const missing = incomplete(look.deployment);
+      const missing = incomplete(look.workload);
       const state = look.pods
         .map(({ metadata }) => metadata.uid)
         .toSorted()
@@ -121,7 +135,7 @@ export const becomesSteady = async (
       same = state;
       outputs = shown(look, seen, since === null ? 0 : now - since);
       const trouble = outputs.trouble === '' ? '' : ` (${outputs.trouble})`;
-      const progress = conditionOf(look.deployment, 'Progressing');
+      const progress = look.workload.kind === 'deployment' ? conditionOf(look.workload, 'Progressing') : undefined;
       if (since !== null && seen > restartsAtStart)
         throw failed('permanent', `was complete, and then a pod was started anew: it ends again and again${trouble}`);
       if (seen > maxRestarts)
@@ -129,7 +143,7 @@ export const becomesSteady = async (
       if (missing !== null && progress?.status === 'False' && progress.reason === 'ProgressDeadlineExceeded')
         throw failed('permanent', `is given up by its controller: ${missing}${trouble}`);
       if (since !== null && now - since >= stableMs) return outputs;
-      said = `${missing ?? `it has been unchanged for ${Math.round(now - (since ?? now))} ms only`}${trouble}`;
+      said = `${missing ?? `it has been unchanged for ${Math.round(now - (since ?? now))} ms only`}${trouble}${waitingFor(look)}`;
     }
     if (now >= until) throw failed('retryable', `was not steady for ${stableMs} ms within ${withinMs} ms: ${said}`);
     await clock.sleep(everyMs, signal);

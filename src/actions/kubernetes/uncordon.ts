@@ -1,7 +1,8 @@
 // Gives a node back that amends has cordoned.
 import { z } from 'zod';
 import { defineAction } from '../../port/action.ts';
-import { need, withCluster } from './cluster.ts';
+import { withCluster } from './cluster.ts';
+import { need } from './permissions.ts';
 import { declared, node } from './connect.ts';
 import { nodeOutputs, shownNode, uncordonNode } from './cordoning.ts';
 

@@ -1,102 +1,14 @@
-// A deployment with what belongs to it: its revisions, and the pods of its replica sets. Whatever merely carries the same
-// labels is somebody else's.
+// What is the same, and what is not, in deployments, stateful sets and daemon sets: how many pods they want, when a rollout of
+// theirs is complete, and when none may be started. And what a pod of theirs is up to.
 import { ActionError } from '../../base/failure.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
-import { canonical, isObject } from '../../base/json.ts';
-import type { Cluster } from './cluster.ts';
-import type { Deployment, Pod, ReplicaSet } from './shapes.ts';
-import { labelSelector, ownedBy, replicaSetShape, shaped } from './shapes.ts';
-
-const REVISION = 'deployment.kubernetes.io/revision';
-export const HASH = 'pod-template-hash';
-/** More than any revisionHistoryLimit that makes sense. */
-const MOST_REVISIONS = 100;
-
-export type Revision = {
-  readonly revision: number;
-  readonly set: ReplicaSet;
-  /** `spec.template` as it came, without the hash that the controller puts in. */
-  readonly template: JsonObject;
-  readonly images: readonly string[];
-  readonly hash: string;
-};
-
-export const revisionNumber = (object: { readonly metadata: { readonly annotations: Record<string, string> } }) => {
-  const number = Number(object.metadata.annotations[REVISION]);
-  return Number.isSafeInteger(number) && number > 0 ? number : null;
-};
-
-const imagesOf = ({ spec }: ReplicaSet): readonly string[] =>
-  spec.template.spec.containers.map(({ image }) => image ?? '');
-
-const withoutHash = (template: JsonObject): JsonObject => {
-  const metadata = isObject(template['metadata']) ? template['metadata'] : {};
-  const labels = isObject(metadata['labels']) ? metadata['labels'] : {};
-  const { [HASH]: _hash, ...rest } = labels;
-  return { ...template, metadata: { ...metadata, labels: rest } };
-};
-
-/** As the API server has it, or as a revision keeps it. */
-export const sameTemplate = (one: object, other: object): boolean =>
-  canonical(withoutHash(one as JsonObject)) === canonical(withoutHash(other as JsonObject));
+import { isObject } from '../../base/json.ts';
+import { called } from './connect.ts';
+import type { DaemonSet, Deployment, Pod, StatefulSet, Workload } from './shapes.ts';
 
 /** Which step has started it anew: after a crash the same step does not do it twice. */
 export const RESTARTED_BY = 'amends/restarted-by';
 export const RESTARTED_AT = 'kubectl.kubernetes.io/restartedAt';
-
-/** A restart makes a revision of its own, and going back over it would only start the same pods once more. */
-export const sameVersion = (left: Revision, right: Revision): boolean => {
-  const [one, other] = [left, right].map(({ template }) => {
-    const metadata = isObject(template['metadata']) ? template['metadata'] : {};
-    const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {};
-    const { [RESTARTED_BY]: _by, [RESTARTED_AT]: _at, ...rest } = annotations;
-    return canonical({ ...template, metadata: { ...metadata, annotations: rest } });
-  });
-  return one === other;
-};
-
-/** Throws `retryable` while the newest revision may not be the one that was deployed last. */
-export const refuseUnseen = ({ metadata, status }: Deployment): void => {
-  if (status.observedGeneration >= (metadata.generation ?? 0)) return;
-  throw new ActionError(
-    'retryable',
-    `nothing was done: the deployment ${metadata.name} was changed, and its controller has not looked at it yet`,
-  );
-};
-
-/** Newest first. */
-export const revisionsOf = async (
-  cluster: Cluster,
-  namespace: string,
-  deployment: Deployment,
-): Promise<readonly Revision[]> => {
-  const raw = await cluster.rawReplicaSets(namespace, labelSelector(deployment), MOST_REVISIONS);
-  return raw
-    .flatMap((json): readonly Revision[] => {
-      const set = shaped(replicaSetShape, json, 'listing the replica sets');
-      const revision = revisionNumber(set);
-      if (revision === null || !ownedBy(set, deployment.metadata.uid)) return [];
-      const { template } = (json as { readonly spec: { readonly template: JsonObject } }).spec;
-      const hash = set.metadata.labels[HASH] ?? '';
-      return [{ revision, set, template: withoutHash(template), images: imagesOf(set), hash }];
-    })
-    .toSorted((left, right) => right.revision - left.revision);
-};
-
-/** The pods of its replica sets, each with its revision. Throws `permanent` for more than `max`. */
-export const podsOf = async (
-  cluster: Cluster,
-  namespace: string,
-  deployment: Deployment,
-  revisions: readonly Revision[],
-  max: number,
-): Promise<ReadonlyArray<{ readonly pod: Pod; readonly revision: number }>> => {
-  const pods = await cluster.pods(namespace, labelSelector(deployment), max);
-  return pods.flatMap((pod) => {
-    const owner = revisions.find(({ set }) => ownedBy(pod, set.metadata.uid));
-    return owner === undefined ? [] : [{ pod, revision: owner.revision }];
-  });
-};
 
 /** How often its containers were started anew. */
 export const restartsOf = ({ status }: Pod): number =>
@@ -123,24 +35,85 @@ export const troubleOf = (pod: Pod): string => {
   return scheduled?.status === 'False' ? (scheduled.reason ?? 'Unschedulable') : 'NotReady';
 };
 
-/** Why nothing may be rolled out, or null. */
-export const refusesRollout = ({ metadata: { name }, spec }: Deployment, maxPods: number): ActionError | null => {
-  const no = (why: string) => new ActionError('permanent', `nothing was done: ${why}`);
-  if (spec.paused)
-    return no(
-      `the deployment ${name} is paused: somebody is at work on it; mend: kubectl rollout resume deployment/${name}`,
-    );
-  if (spec.replicas === 0) return no(`the deployment ${name} is scaled to 0: it has no pods to recover`);
-  if (spec.replicas > maxPods)
-    return no(`the deployment ${name} has ${spec.replicas} replicas, and max_pods is ${maxPods}`);
+/** How many pods it wants; a daemon set wants one on each node that is meant. */
+export const wantedPods = (workload: Workload): number =>
+  workload.kind === 'daemonset' ? workload.status.desiredNumberScheduled : workload.spec.replicas;
+
+/** So many pods of a stateful set, from its first on, keep the revision that they have. */
+export const partitionOf = (workload: Workload): number =>
+  workload.kind === 'statefulset' ? workload.spec.updateStrategy.rollingUpdate.partition : 0;
+
+const deploymentLacks = ({ spec, status }: Deployment): string | null => {
+  if (status.updatedReplicas < spec.replicas)
+    return `${status.updatedReplicas} of ${spec.replicas} pods are of the new revision`;
+  if (status.replicas > status.updatedReplicas)
+    return `${status.replicas - status.updatedReplicas} pods of an old revision are still there`;
+  if (status.availableReplicas < status.updatedReplicas)
+    return `${status.availableReplicas} of ${status.updatedReplicas} pods are available`;
   return null;
 };
 
-/** One merge patch of a deployment as it was looked at. */
-export const patchOf = (deployment: Deployment, patch: JsonObject): Json => ({
+const statefulSetLacks = ({ spec, status }: StatefulSet): string | null => {
+  const { partition } = spec.updateStrategy.rollingUpdate;
+  const rolled = spec.replicas - partition;
+  if (status.readyReplicas < spec.replicas) return `${status.readyReplicas} of ${spec.replicas} pods are ready`;
+  if (status.updatedReplicas < rolled) return `${status.updatedReplicas} of ${rolled} pods are of the new revision`;
+  if (partition === 0 && status.currentRevision !== status.updateRevision)
+    return `its controller has not ended the change from ${status.currentRevision} to ${status.updateRevision}`;
+  return null;
+};
+
+const daemonSetLacks = ({ status }: DaemonSet): string | null => {
+  const { desiredNumberScheduled: wanted, updatedNumberScheduled: updated, numberAvailable: available } = status;
+  if (updated < wanted) return `${updated} of ${wanted} pods are of the new revision`;
+  if (available < wanted) return `${available} of ${wanted} pods are available`;
+  return null;
+};
+
+/** What is missing to a complete rollout, as kubectl rollout status judges it; null: nothing. */
+export const incomplete = (workload: Workload): string | null => {
+  const { metadata, status } = workload;
+  const seen = status.observedGeneration >= (metadata.generation ?? 0);
+  if (!seen || (workload.kind !== 'deployment' && status.observedGeneration === 0))
+    return 'its controller has not looked at it yet';
+  if (workload.kind === 'deployment') return deploymentLacks(workload);
+  return workload.kind === 'statefulset' ? statefulSetLacks(workload) : daemonSetLacks(workload);
+};
+
+/** Why nothing would be rolled out by itself, whatever is put into its template; or null. */
+export const rollsNothing = (workload: Workload): string | null => {
+  if (workload.kind === 'deployment') return null;
+  const { kind, metadata } = workload;
+  const { type } = workload.spec.updateStrategy;
+  const what = called({ kind, name: metadata.name });
+  if (type !== 'RollingUpdate')
+    return `${what} has the updateStrategy ${type}: its pods stay as they are until somebody deletes them; mend: updateStrategy: { type: RollingUpdate }, or delete the pods`;
+  const partition = partitionOf(workload);
+  if (partition > 0 && partition >= wantedPods(workload))
+    return `${what} has ${wantedPods(workload)} replicas and keeps those below ${partition} as they are; mend: a lower updateStrategy.rollingUpdate.partition`;
+  return null;
+};
+
+/** Why nothing may be rolled out, or null. */
+export const refusesRollout = (workload: Workload, maxPods: number): ActionError | null => {
+  const no = (why: string) => new ActionError('permanent', `nothing was done: ${why}`);
+  const { kind, metadata, status } = workload;
+  const what = called({ kind, name: metadata.name });
+  if (kind === 'deployment' && workload.spec.paused)
+    return no(`${what} is paused: somebody is at work on it; mend: kubectl rollout resume deployment/${metadata.name}`);
+  const pods = wantedPods(workload);
+  if (kind === 'daemonset' && status.observedGeneration === 0)
+    return new ActionError('retryable', `nothing was done: the controller of ${what} has not looked at it yet`);
+  if (pods === 0)
+    return no(`${what} is ${kind === 'daemonset' ? 'meant for no node' : 'scaled to 0'}: it has no pods to recover`);
+  if (pods > maxPods)
+    return no(`${what} has ${pods} ${kind === 'daemonset' ? 'pods' : 'replicas'}, and max_pods is ${maxPods}`);
+  const idle = rollsNothing(workload);
+  return idle === null ? null : no(idle);
+};
+
+/** One merge patch of a workload as it was looked at. */
+export const patchOf = ({ metadata: { resourceVersion } }: Workload, patch: JsonObject): Json => ({
   ...patch,
-  metadata: {
-    ...(isObject(patch['metadata']) ? patch['metadata'] : {}),
-    resourceVersion: deployment.metadata.resourceVersion,
-  },
+  metadata: { ...(isObject(patch['metadata']) ? patch['metadata'] : {}), resourceVersion },
 });
