@@ -33,6 +33,14 @@ components:
       static:
         - { target: web, connect: { deployment: web, cronjob: refill, health_url: "${cluster.service('web')}" } }
     allow: { actions: ["kubernetes.*", "http.*", "inbox.add"] }
+  data:
+    kind: kubernetes
+    match: ['namespace="data"']
+    target: { label: statefulset }
+    connect: { kubeconfig: "${cluster.kubeconfig()}", cluster_uid: ${cluster.clusterUid}, namespace: shop }
+    inventory:
+      static: [{ target: db, connect: { statefulset: db } }, { target: agent, connect: { daemonset: agent } }]
+    allow: { actions: ["kubernetes.*", "http.*", "inbox.add"] }
   nodes:
     kind: kubernetes
     match: ['alertname="KubeNodeNotReady"']
@@ -238,6 +246,39 @@ describe('pods that hang', () => {
     expect(await page()).toEqual({ status: 200, image: 'shop:1' });
     expect(uids().filter((uid) => before.includes(uid))).toEqual([]);
   });
+});
+
+describe('a stateful set and a daemon set', () => {
+  it.each([
+    ['db', 'stateful set', () => cluster.statefulSet('db', 'data:1', 2), () => cluster.statefulSet('db', 'data:2', 2)],
+    ['agent', 'daemon set', () => cluster.daemonSet('agent', 'data:1'), () => cluster.daemonSet('agent', 'data:2')],
+  ] as const)(
+    'R18: %s is started anew, and taken back to the revision that the approver has seen',
+    async (target, kind, first, second) => {
+      first();
+      await cluster.settled(target);
+      second();
+      await cluster.settled(target);
+      const before = cluster.podsOf(target).map(({ metadata }) => metadata.uid);
+      const inputs = { stable: '100ms', every: '50ms' };
+      await askFor(amends, { component: 'data', target, strategy: 'rollout_restart', inputs });
+      const { run, outputs } = await storyOf(amends);
+      expect(run).toMatchObject({ strategy: 'rollout_restart', outcome: 'resolved', cause: 'verified' });
+      expect(outputs('steps/restart')).toMatchObject({ restarted: true });
+      expect(cluster.podsOf(target).filter(({ metadata }) => before.includes(metadata.uid))).toEqual([]);
+
+      amends.clock.advance(61_000);
+      await amends.settle();
+      await askFor(amends, { component: 'data', target, strategy: 'rollout_undo', inputs });
+      expect(await question()).toMatch(
+        new RegExp(
+          `^Take the ${kind} ${target} in shop from revision 3 back to revision 1 \\(.*: data:2 -> data:1\\)\\?$`,
+        ),
+      );
+      expect((await sayYes(amends, 'steps/ask')).run).toMatchObject({ strategy: 'rollout_undo', outcome: 'resolved' });
+      expect(cluster.podsOf(target).map(({ spec }) => spec.containers[0]?.image)).toEqual(['data:1', 'data:1']);
+    },
+  );
 });
 
 describe('a node that is not ready', () => {

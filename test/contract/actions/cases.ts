@@ -38,6 +38,9 @@ export type Cases = {
   stop(): Promise<void>;
 };
 
+/** A case is named for its action, and where an action has several, for what each is on: `a.b on a c`. */
+export const actionOf = (title: string): string => title.split(' ', 1)[0] ?? title;
+
 /** The real server that the cases of a family talk to. */
 export const NEEDS: Readonly<Record<string, Server>> = {
   alertmanager: 'alertmanager',

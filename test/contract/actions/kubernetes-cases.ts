@@ -4,6 +4,7 @@ import { reconcile } from '../../support/kubernetes-controllers.ts';
 import { startKubernetes } from '../../support/kubernetes.ts';
 import type { KubernetesDouble } from '../../support/kubernetes.ts';
 
+type SetKind = 'statefulset' | 'daemonset';
 type Case = {
   readonly good: () => Promise<JsonObject>;
   readonly long?: () => Promise<JsonObject>;
@@ -42,10 +43,53 @@ export const kubernetesCases = (): KubernetesCases => {
       .map(({ metadata }) => metadata.labels['pod-template-hash'] ?? '');
     return { ...input, revision: 1, hash, from_hash: from };
   };
+  /** A stateful set or a daemon set with a second version. */
+  const set = async (kind: SetKind, hanging = false, image = 'set:2'): Promise<JsonObject> => {
+    made += 1;
+    const name = `${kind}-${made}`;
+    const { double, connect } = await cluster({ namespace: 'shop', [kind]: name }, hanging);
+    double.node('node-of-sets');
+    const deploy = (version: string): unknown =>
+      kind === 'statefulset' ? double.statefulSet(name, version, 2) : double.daemonSet(name, version);
+    deploy('set:1');
+    await double.settled(name);
+    deploy(image);
+    if (image === 'set:2') await double.settled(name);
+    return { connect };
+  };
+  const setBack = async (kind: SetKind, hanging = false): Promise<JsonObject> => {
+    const input = await set(kind, hanging);
+    const { world } = await cluster({}, hanging).then(({ double }) => double);
+    const [hash = '', from = ''] = [...world.controllerRevisions.values()]
+      .filter(({ metadata }) => metadata.labels['app'] === `${kind}-${made}`)
+      .toSorted((left, right) => left.revision - right.revision)
+      .map(({ metadata }) => metadata.name.slice(`${kind}-${made}-`.length));
+    return { ...input, revision: 1, hash, from_hash: from };
+  };
+  const setStuck = async (kind: SetKind, hanging = false): Promise<JsonObject> => {
+    const input = await set(kind, hanging);
+    return stuckPod(`${kind}-${made}`, input, hanging);
+  };
+  const silentSet = async (kind: SetKind): Promise<JsonObject> => {
+    const { double } = await cluster({});
+    double.world.images.set('set:silent', 'never-ready');
+    return set(kind, false, 'set:silent');
+  };
+  const onSets = (kind: SetKind, words: string): Record<string, Case> => ({
+    [`kubernetes.delete-pod on ${words}`]: { good: () => setStuck(kind), long: () => setStuck(kind, true) },
+    [`kubernetes.pods on ${words}`]: { good: () => set(kind) },
+    [`kubernetes.revisions on ${words}`]: { good: () => set(kind) },
+    [`kubernetes.rollout-restart on ${words}`]: { good: () => set(kind), long: () => set(kind, true) },
+    [`kubernetes.rollout-status on ${words}`]: { good: () => set(kind), long: () => silentSet(kind) },
+    [`kubernetes.rollout-undo on ${words}`]: { good: () => setBack(kind), long: () => setBack(kind, true) },
+  });
   const stuck = async (hanging = false): Promise<JsonObject> => {
     const input = await rolled(hanging);
+    return stuckPod(`web-${made}`, input, hanging);
+  };
+  const stuckPod = async (workload: string, input: JsonObject, hanging: boolean): Promise<JsonObject> => {
     const { double } = await cluster({}, hanging);
-    const [pod] = double.podsOf(`web-${made}`);
+    const [pod] = double.podsOf(workload);
     const { name = '', uid = '' } = pod?.metadata ?? {};
     double.world.hung.add(uid);
     reconcile(double.world);
@@ -90,6 +134,8 @@ export const kubernetesCases = (): KubernetesCases => {
       'kubernetes.rollout-status': { good: () => rolled(), long: broken },
       'kubernetes.rollout-undo': { good: () => back(), long: () => back(true) },
       'kubernetes.run-job': { good: () => job('works'), long: () => job('hangs') },
+      ...onSets('statefulset', 'a stateful set'),
+      ...onSets('daemonset', 'a daemon set'),
       'kubernetes.scale': {
         good: async () => ({ ...(await rolled()), replicas: 3 }),
         long: async () => ({ ...(await rolled(true)), replicas: 3 }),

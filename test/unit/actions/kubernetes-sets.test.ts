@@ -78,18 +78,18 @@ describe.each([
   });
 
   it.each([
-    ['patch', rolloutRestart, {}, () => resource],
-    ['patch', rolloutUndo, { revision: 1, hash: 'aa', from_hash: 'bb' }, () => resource],
-    ['list', rolloutUndo, { revision: 1, hash: 'aa', from_hash: 'bb' }, () => 'controllerrevisions'],
+    ['patch', rolloutRestart, {}, resource],
+    ['patch', rolloutUndo, { revision: 1, hash: 'aa', from_hash: 'bb' }, resource],
+    ['list', rolloutUndo, { revision: 1, hash: 'aa', from_hash: 'bb' }, 'controllerrevisions'],
   ] as const)(
     'nothing is done without the permission to %s, and the rule that is missing is said',
-    async (verb, action, more, of) => {
-      cluster.denied.add(`${verb} ${of()}`);
+    async (verb, action, more, what) => {
+      cluster.denied.add(`${verb} ${what}`);
       const on = context();
       const { kind: failure, message } = await fails(action as typeof rolloutUndo, given(more), on);
       expect([failure, message]).toEqual([
         'permanent',
-        expect.stringContaining(`apiGroups: ["apps"], resources: ["${of()}"]`),
+        expect.stringContaining(`apiGroups: ["apps"], resources: ["${what}"]`),
       ]);
       expect([changes(), on.beganCount()]).toEqual([[], 0]);
     },
@@ -97,8 +97,6 @@ describe.each([
 
   it('with updateStrategy OnDelete nothing would happen: it is refused, with what to do, and not waited for', async () => {
     set().spec.updateStrategy = { type: 'OnDelete' };
-    const wanted = await ask(revisions, given({ revision: 0 })).catch(() => null);
-    expect(wanted).toBeNull();
     const on = context();
     for (const failed of [await fails(rolloutRestart, given(), on), await fails(rolloutStatus, given(soon), on)])
       expect([failed.kind, failed.message]).toEqual([
