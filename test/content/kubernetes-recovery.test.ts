@@ -259,13 +259,13 @@ describe('a stateful set and a daemon set', () => {
       await cluster.settled(target);
       second();
       await cluster.settled(target);
-      const before = cluster.podsOf(target).map(({ metadata }) => metadata.uid);
+      const before = new Set(cluster.podsOf(target).map(({ metadata }) => metadata.uid));
       const inputs = { stable: '100ms', every: '50ms' };
       await askFor(amends, { component: 'data', target, strategy: 'rollout_restart', inputs });
       const { run, outputs } = await storyOf(amends);
       expect(run).toMatchObject({ strategy: 'rollout_restart', outcome: 'resolved', cause: 'verified' });
       expect(outputs('steps/restart')).toMatchObject({ restarted: true });
-      expect(cluster.podsOf(target).filter(({ metadata }) => before.includes(metadata.uid))).toEqual([]);
+      expect(cluster.podsOf(target).filter(({ metadata }) => before.has(metadata.uid))).toEqual([]);
 
       amends.clock.advance(61_000);
       await amends.settle();

@@ -149,7 +149,7 @@ export const keepDaemonSet = (world: World, owner: DaemonSet): void => {
   if (owner.spec.updateStrategy.type === 'RollingUpdate') {
     const old = pods.filter((pod) => !isNew(pod) && !isGoing(pod));
     for (const pod of old) if (!isReady(pod)) goes(world, pod);
-    const [next] = old.filter(isReady);
+    const next = old.find(isReady);
     if (next !== undefined && working().length === nodes.length) goes(world, next);
   }
   const now = podsOf(world, owner).filter((pod) => !isGoing(pod));

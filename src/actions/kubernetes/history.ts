@@ -35,7 +35,7 @@ const asDeclared = (template: JsonObject): JsonObject => {
   const { creationTimestamp, ...metadata } = isObject(template['metadata']) ? template['metadata'] : {};
   const { [HASH]: _hash, ...labels } = isObject(metadata['labels']) ? metadata['labels'] : {};
   const time = creationTimestamp === undefined || creationTimestamp === null ? {} : { creationTimestamp };
-  return { ...template, metadata: { ...metadata, ...time, labels } } as JsonObject;
+  return { ...template, metadata: { ...metadata, ...time, labels } };
 };
 
 /** As the API server has it, or as a revision keeps it. */

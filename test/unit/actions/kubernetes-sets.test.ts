@@ -197,9 +197,7 @@ describe.each([
   });
 
   it('a revision of another owner that carries the same labels is not gone back to', async () => {
-    const [own] = [...cluster.world.controllerRevisions.values()].filter(
-      ({ metadata }) => metadata.labels['app'] === name,
-    );
+    const own = [...cluster.world.controllerRevisions.values()].find(({ metadata }) => metadata.labels['app'] === name);
     if (own === undefined) throw new Error('no revision');
     const foreign = structuredClone(own);
     foreign.metadata.name = `${name}-foreign`;
