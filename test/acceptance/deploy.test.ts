@@ -92,13 +92,14 @@ describe('deploy/', () => {
       });
       const seen = async (): Promise<boolean> =>
         /^amends_watchdog_last_seen_timestamp_seconds [1-9]/m.test(await (await fetch(`${amends.url}/metrics`)).text());
-      // The first evaluation may be a minute away.
-      await until('the Watchdog has reached amends', seen, 100_000, 500);
+      // The first evaluation may be a minute away; what fires before Prometheus has found its Alertmanager is sent again at the
+      // first evaluation that is a minute later.
+      await until('the Watchdog has reached amends', seen, 200_000, 500);
       const { items } = await getJson<{ items: Array<{ reason: string }> }>(`${amends.url}/api/v1/decisions`);
       expect(items.length).toBeGreaterThan(0);
       expect(new Set(items.map(({ reason }) => reason))).not.toContain('admitted');
     },
-    150_000,
+    250_000,
   );
 
   itWith('prometheus', 'alertmanager')(

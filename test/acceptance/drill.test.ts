@@ -110,6 +110,6 @@ describe('npm run drill', () => {
   it('R23 a system that there is not is misuse', async () => {
     const { code, err } = await drill('--only=toaster');
     expect(code).toBe(2);
-    expect(err).toContain('usage: npm run drill');
+    expect(err).toContain("There is no system 'toaster'");
   });
 });

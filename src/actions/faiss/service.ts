@@ -101,6 +101,8 @@ export const supervise = async (command: readonly string[], context: ActionConte
   if (!result.started) throw new ActionError('permanent', `${file} was not started: ${result.error ?? 'unknown'}`);
   if (result.exitCode === 0) return;
   const said = result.stderr.text.trimEnd().split('\n').at(-1)?.slice(0, 200) ?? '';
-  const ended = result.exitCode === null ? 'was ended before it was done' : `ended with ${result.exitCode}: ${said}`;
-  throw new ActionError(result.exitCode === null ? 'indeterminate' : 'retryable', `${command.join(' ')} ${ended}`);
+  // What is called off in the middle ends with the code of the signal.
+  const cut = result.exitCode === null || signal.aborted;
+  const ended = cut ? 'was ended before it was done' : `ended with ${result.exitCode}: ${said}`;
+  throw new ActionError(cut ? 'indeterminate' : 'retryable', `${command.join(' ')} ${ended}`);
 };
