@@ -78,10 +78,8 @@ export const readConditions = (reading: Reading, path: Path, value: unknown, isR
     );
     return null;
   }
-  if (Object.hasOwn(value, 'path')) {
-    report(source.place([...path, 'path']), 'path-refused', 'A condition may not have a path', PATH_MEND);
-    return null;
-  }
+  const hasPath = Object.hasOwn(value, 'path');
+  if (hasPath) report(source.place([...path, 'path']), 'path-refused', 'A condition may not have a path', PATH_MEND);
   const sorts = SORTS.filter((key) => Object.hasOwn(value, key));
   const sort = sorts[0];
   if (sort === undefined) {
@@ -100,7 +98,7 @@ export const readConditions = (reading: Reading, path: Path, value: unknown, isR
     return null;
   }
   const known: readonly string[] = sort === 'fact' ? LEAF_KEYS : GROUP_KEYS;
-  const unknown = Object.keys(value).filter((key) => !known.includes(key));
+  const unknown = Object.keys(value).filter((key) => key !== 'path' && !known.includes(key));
   for (const key of unknown)
     report(source.place([...path, key]), 'unknown-key', `Unknown key ${JSON.stringify(key)}`, nearest(key, known));
   if (isRoot && sort === 'fact') {
@@ -113,7 +111,7 @@ export const readConditions = (reading: Reading, path: Path, value: unknown, isR
     return null;
   }
   const node = readSort(reading, path, value, sort, at);
-  return unknown.length > 0 ? null : node;
+  return hasPath || unknown.length > 0 ? null : node;
 };
 
 const readSort = (
@@ -270,10 +268,11 @@ const reportValue = (report: Report, at: Place, value: unknown): void => {
       'A condition compares with a text, a number, true or false, or a list of these',
       'an absent fact is found with exists',
     );
-  else if (Object.hasOwn(value, 'fact'))
-    report(at, 'value-fact', 'A condition may not compare with another fact', 'write the value itself');
-  else if (Object.hasOwn(value, 'path')) report(at, 'path-refused', 'A value may not have a path', PATH_MEND);
-  else
+  else if (Object.hasOwn(value, 'fact') || Object.hasOwn(value, 'path')) {
+    if (Object.hasOwn(value, 'fact'))
+      report(at, 'value-fact', 'A condition may not compare with another fact', 'write the value itself');
+    if (Object.hasOwn(value, 'path')) report(at, 'path-refused', 'A value may not have a path', PATH_MEND);
+  } else
     report(
       at,
       'bad-value',
