@@ -127,10 +127,12 @@ describe('demo', () => {
 
   it('it stays up until Ctrl-C, answers at the addresses it says, and takes everything away', async () => {
     const running = await start(['--direct']);
-    const url = await found(running, /amends +(http:\/\/127\.0\.0\.1:\d+): API/);
+    const url = await found(running, /amends +(http:\/\/127\.0\.0\.1:\d+): the console/);
     await found(running, /(Stays up until Ctrl-C)/);
     const { items } = await getJson<{ items: unknown[] }>(`${url}/api/v1/inbox?status=open`);
     expect(items).toHaveLength(1);
+    const page = await fetch(`${url}/console`);
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toMatch(/^infra_recovery_success_total\{component="shop-orders",strategy="restore-backup"\} 1$/m);
     process.kill(running.pid, 'SIGINT');
