@@ -140,7 +140,7 @@ describe('a Prometheus that wants to know who asks', () => {
 
       const into = join(at, 'new');
       const refused = await runHere(['init', `--prometheus.url=${url}`, `--directory=${into}`]);
-      expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('it wants to know who asks')]);
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('it wants to know who asks')]);
       // What is found depends on the shipped strategies; that it asks with the user is seen from what it writes.
       const begun = await runHere(['init', `--prometheus.url=${url}`, `--out=${into}`, ...flags]);
       expect(begun.err).not.toContain('401');
