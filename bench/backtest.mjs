@@ -97,6 +97,8 @@ async function backtest(folder, journal, ...more) {
 function usedBy(pid) {
   try {
     const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    // On its way out it has none any more.
+    if (!Number.isFinite(peakKb)) return null;
     const [, , ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(/ (?![^(]*\))/);
     return { peakMb: Math.round(peakKb / 1_024), cpuS: (Number(fields[11]) + Number(fields[12])) / 100 };
   } catch {

@@ -576,6 +576,8 @@ describe('I14: memory over a torment', () => {
       watch.look();
     }
     expect(kept).toHaveLength(8);
-    expect(growing(watch.seen)).toMatch(/^memory goes up/);
+    // Other tests may have left this process a heap of which a tenth is more than all that is kept here.
+    const [first = 0] = watch.seen;
+    expect(growing(watch.seen.map((bytes) => bytes - first + 20 * MIB))).toMatch(/^memory goes up/);
   });
 });
