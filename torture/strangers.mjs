@@ -109,6 +109,9 @@ const strangers = async (ms, passwords) => {
   const size = () => ['', '-wal'].reduce((sum, end) => sum + statSync(join(folder, `data/amends.db${end}`)).size, 0);
   let flooding = null;
   try {
+    // The one thing that a start writes by itself comes after it is ready.
+    const isKept = async () => count('select count(*) from configurations') > 0;
+    await untilFound('what was loaded is on record', 10_000, isKept);
     const began = performance.now();
     const waited = waitedForProcessor(amends.pid);
     flooding = flood(amends.url, bodyOf([{ labels: labels('t0') }]), passwords);
