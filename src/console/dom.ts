@@ -8,8 +8,16 @@ export type Attributes = Readonly<Record<string, Value>>;
 /** What an element does is not an attribute: kept beside it, and taken over with the rest. */
 const handlers = new WeakMap<Element, Map<string, Handler>>();
 
-const listen = (element: Element, type: string): void =>
+/** An element that lost what it did and got it again is still listened to: twice, and a click would act twice. */
+const listened = new WeakMap<Element, Set<string>>();
+
+const listen = (element: Element, type: string): void => {
+  const types = listened.get(element) ?? new Set<string>();
+  listened.set(element, types);
+  if (types.has(type)) return;
+  types.add(type);
   element.addEventListener(type, (event) => handlers.get(element)?.get(type)?.(event));
+};
 
 /** Only pages of this server and of the web are linked to. */
 const isSafeLink = (text: string): boolean => {
@@ -91,12 +99,12 @@ const layOver = (old: Node, fresh: Node): void => {
     const value = fresh.getAttribute(name) ?? '';
     if (old.getAttribute(name) !== value && !THEIRS.has(name)) old.setAttribute(name, value);
   }
-  const before = handlers.get(old);
   const after = handlers.get(fresh);
-  if (after !== undefined) {
+  if (after === undefined) handlers.delete(old);
+  else {
     handlers.set(old, after);
-    for (const type of after.keys()) if (before?.has(type) !== true) listen(old, type);
-  } else handlers.delete(old);
+    for (const type of after.keys()) listen(old, type);
+  }
   layNodes(old, [...fresh.childNodes]);
 };
 

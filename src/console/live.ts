@@ -16,8 +16,8 @@ export type Live = {
 };
 
 type Listener = {
-  /** Something changed. `about` names what kinds. */
-  changed(event: string, data: string): void;
+  /** Something changed. */
+  changed(): void;
   /** Sign of life. */
   heard(): void;
   /** It opened or was lost. */
@@ -72,8 +72,7 @@ export const follow = (listener: Listener): Live => {
         for (const frame of frames) {
           const field = (name: string): string | null => new RegExp(`^${name}: (.*)$`, 'm').exec(frame)?.[1] ?? null;
           lastId = field('id') ?? lastId;
-          const event = field('event');
-          if (event !== null) listener.changed(event, field('data') ?? '');
+          if (field('event') !== null) listener.changed();
         }
       }
     } catch {

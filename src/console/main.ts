@@ -51,7 +51,7 @@ const LOOK_MS = 30_000;
 /** A sign of life comes every 15 s. */
 const STALE_MS = 25_000;
 
-type Shown = { readonly view: View; readonly parameters: readonly string[]; readonly address: string };
+type Shown = { readonly view: View; readonly parameters: readonly string[] };
 
 let session: Session | null = null;
 let shown: Shown | null = null;
@@ -143,15 +143,19 @@ const keepBanner = (): void => {
 const find = (): Shown | null => {
   const rest = location.pathname.replace(/^\/console\/?/, '/').replace(/\/$/, '');
   for (const view of VIEWS) {
-    const match = view.path.exec(rest);
-    if (match !== null)
-      return {
-        view,
-        parameters: match.slice(1).map((part) => decodeURIComponent(part)),
-        address: location.pathname + location.search,
-      };
+    const parameters = view.path.exec(rest)?.slice(1).map(decoded);
+    if (parameters?.every((part) => part !== null) === true) return { view, parameters };
   }
   return null;
+};
+
+/** Null: it is no address that anything of ours has. */
+const decoded = (part: string): string | null => {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
 };
 
 const put = (title: string, drawn: readonly Drawn[]): void => {
