@@ -24,7 +24,7 @@ import {
   readRunsSummary,
 } from './reports.ts';
 import { openapi } from './routes.ts';
-import { runView } from './run-view.ts';
+import { progressOf } from './run-progress.ts';
 import { runbookPage } from './runbook-page.ts';
 
 /** `list` is the route that has them all. */
@@ -90,7 +90,7 @@ const fromStore = (context: ApiContext): Handlers => {
       if (found === null) throw missing(`run ${params['id']}`, '/api/v1/runs');
       const { run, plan, events } = found;
       const trace = plan.traceparent === undefined ? {} : { traceparent: plan.traceparent };
-      const progress = runView(found, await store.controls());
+      const progress = progressOf(found, await store.controls());
       const told = events.map(({ seq, at, event }) => ({ seq, at, ...event }));
       return { body: { ...run, ...trace, plan, events: told, progress } };
     },
@@ -146,8 +146,8 @@ const reports = (context: ApiContext): Handlers => {
 };
 
 const configurationOf = async ({ store }: ApiContext, id = '') => {
-  const found = (await store.configurations(null)).find((one) => String(one.id) === id);
-  if (found === undefined) throw missing(`configuration ${id}`, '/api/v1/configurations');
+  const found = /^\d{1,15}$/.test(id) ? await store.configuration(Number(id)) : null;
+  if (found === null) throw missing(`configuration ${id}`, '/api/v1/configurations');
   return found;
 };
 

@@ -6,8 +6,8 @@ import { explain } from '../replay/explain.ts';
 import type { FiguresContext } from './figures.ts';
 import { readDegradedModes } from './degraded.ts';
 import { readHalt } from './halt.ts';
-import { runView } from './run-view.ts';
-import type { RunView } from './run-view.ts';
+import { progressOf } from './run-progress.ts';
+import type { RunProgress } from './run-progress.ts';
 
 const MOST_OPEN = 100;
 const MOST_RUNS = 50;
@@ -50,7 +50,7 @@ export type Overview = {
     readonly disabled: readonly unknown[];
     readonly demoted: readonly unknown[];
   };
-  readonly runs: readonly RunView[];
+  readonly runs: readonly RunProgress[];
   readonly runsUnderWay: number;
   readonly ended: readonly unknown[];
   readonly decisions: readonly DecisionGroup[];
@@ -75,7 +75,7 @@ export const readOverview = async (context: FiguresContext): Promise<Overview> =
   const runs = await Promise.all(
     active.slice(0, MOST_RUNS).map(async ({ id }) => {
       const found = await store.run(id);
-      return found === null || found.run.state === 'done' ? [] : [runView(found, controls)];
+      return found === null || found.run.state === 'done' ? [] : [progressOf(found, controls)];
     }),
   );
   const declared = new Map(loaded().catalog.rules.rules.map((rule) => [rule.name, rule]));

@@ -7,12 +7,13 @@ import type { Controls, RunRow } from '../port/record.ts';
 import type { Phase, StoredEvent } from '../run/events.ts';
 import { haltedSince } from '../run/halted.ts';
 import type { Plan } from '../run/plan.ts';
-import { fold, stepKey, stepState, stepsOf } from '../run/state.ts';
+import { fold, stepState } from '../run/state.ts';
+import { stepKey, stepsOf } from '../run/steps.ts';
 import type { RunState, StepStatus } from '../run/state.ts';
 import { isApproval } from '../runbook/runbook.ts';
 import type { Check, Effect, Step } from '../runbook/runbook.ts';
 
-export type StepView = {
+export type StepProgress = {
   readonly key: string;
   readonly phase: Phase;
   readonly id: string;
@@ -36,7 +37,7 @@ export type StepView = {
   readonly failure: string | null;
 };
 
-export type RunView = Pick<
+export type RunProgress = Pick<
   RunRow,
   | 'id'
   | 'decisionId'
@@ -72,9 +73,9 @@ export type RunView = Pick<
   readonly manual: Plan['manual'];
   readonly alert: Pick<NonNullable<Plan['alert']>, 'labels' | 'annotations' | 'startsAt'> | null;
   readonly inputs: JsonObject;
-  readonly steps: readonly StepView[];
+  readonly steps: readonly StepProgress[];
   /** `expiresAt` as it is by now: a halt stops the time of a question too. */
-  readonly asked: (Omit<NonNullable<RunState['asked']>, 'planDigest'> & { readonly planDigest: string }) | null;
+  readonly asked: RunState['asked'];
   readonly checks: readonly string[];
   readonly verification: RunState['verification'];
   readonly undoing: RunState['undoing'];
@@ -93,7 +94,10 @@ const bounded = (value: Json): Json => {
 
 type Found = { readonly run: RunRow; readonly plan: Plan; readonly events: readonly StoredEvent[] };
 
-export const runView = ({ run, plan, events }: Found, { halt, now }: Pick<Controls, 'halt' | 'now'>): RunView => {
+export const progressOf = (
+  { run, plan, events }: Found,
+  { halt, now }: Pick<Controls, 'halt' | 'now'>,
+): RunProgress => {
   const state = fold(plan, events);
   const called = new Map<string, JsonObject>();
   for (const { event } of events) if (event.type === 'step_started') called.set(event.step, event.input);
@@ -137,7 +141,7 @@ export const runView = ({ run, plan, events }: Found, { halt, now }: Pick<Contro
         : { labels: plan.alert.labels, annotations: plan.alert.annotations, startsAt: plan.alert.startsAt },
     inputs: plan.inputs,
     steps: PHASES.flatMap((phase) =>
-      stepsOf(runbook, phase).map((step) => stepView({ run, plan, state, called }, phase, step)),
+      stepsOf(runbook, phase).map((step) => stepProgress({ run, plan, state, called }, phase, step)),
     ),
     asked: asked === null ? null : { ...asked, expiresAt: asked.expiresAt + haltedSince(halt, asked.at, now) },
     checks: runbook.verify.map(checkText),
@@ -156,7 +160,7 @@ type Following = {
   readonly called: ReadonlyMap<string, JsonObject>;
 };
 
-const stepView = ({ run, plan, state, called }: Following, phase: Phase, step: Step): StepView => {
+const stepProgress = ({ run, plan, state, called }: Following, phase: Phase, step: Step): StepProgress => {
   const key = stepKey(phase, step.id);
   const was = stepState(state, key);
   const common = {

@@ -300,6 +300,7 @@ export type Store = {
   keepConfiguration(given: NewConfiguration, textOf: (digest: string) => string): Promise<void>;
   /** Oldest first: the one that was active at `since` (null: the first that is kept), and all that became so later. */
   configurations(since: number | null): Promise<readonly Configuration[]>;
+  configuration(id: number): Promise<Configuration | null>;
   /** By digest; those that are not kept are left out. */
   configurationTexts(digests: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Deletes deliveries, alerts, decisions, messages, closed entries, incidents and replaced configurations older than `before`; never what is open, nor what a run needs. */

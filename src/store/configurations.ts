@@ -116,6 +116,18 @@ export const readConfigurations = async (queries: Queries, since: number | null)
   return rows.map((row) => ({ ...row, files: byId.get(row.id) ?? [] }));
 };
 
+export const readConfiguration = async (queries: Queries, id: number): Promise<Configuration | null> => {
+  const row = await queries.selectFrom('configurations').selectAll().where('id', '=', id).executeTakeFirst();
+  if (row === undefined) return null;
+  const files = await queries
+    .selectFrom('configuration_files')
+    .select(['kind', 'file', 'digest'])
+    .where('configuration_id', '=', id)
+    .orderBy('place')
+    .execute();
+  return { ...row, files };
+};
+
 export const readConfigurationTexts = async (
   queries: Queries,
   digests: readonly string[],

@@ -12,7 +12,7 @@ import { archiveFolder } from './audit-archive.ts';
 import { createSealing } from './audit-sealing.ts';
 import { verifyAudit } from './audit-verify.ts';
 import type { AuditVerdict, NotedHead } from './audit-verify.ts';
-import { keepConfiguration, readConfigurations, readConfigurationTexts } from './configurations.ts';
+import { keepConfiguration, readConfiguration, readConfigurations, readConfigurationTexts } from './configurations.ts';
 import type { Connection } from './connection.ts';
 import { asPortError, isFatal, openConnection, openInMemory, sqliteCode } from './connection.ts';
 import { advanceNow, effectiveNow, readControls } from './controls.ts';
@@ -316,6 +316,7 @@ const createStore = (
         keepConfiguration(queries, { ...given, at: await effectiveNow(queries, given.at) }, textOf),
       ),
     configurations: (since) => readingAtOnce((queries) => readConfigurations(queries, since)),
+    configuration: (id) => readingAtOnce((queries) => readConfiguration(queries, id)),
     configurationTexts: (digests) => reading((queries) => readConfigurationTexts(queries, digests)),
     prune: (before, limit) => writing((queries) => prune(queries, before, limit)),
     auditHead: () => reading(auditHead),

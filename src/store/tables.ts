@@ -237,7 +237,7 @@ export type Tables = {
   };
   /** Each text once, however many configurations have it. */
   configuration_texts: { digest: string; text: string };
-  /** Kept by triggers: how many rows are open, in all (`part` is `*`) or for each component. */
+  /** Kept by triggers and by `tally.ts`: how many rows are open, in all (`part` is `*`) or for each component. */
   tallies: { name: TallyName; part: string; value: number };
 };
 

@@ -51,6 +51,8 @@ const configurations = (openStore: OpenStore): void => {
         [START + 2 * HOUR, null, Object.keys(first)],
       ]);
       expect(all[0]).toMatchObject(configurationOf(START, first));
+      expect(await Promise.all(all.map(({ id }) => store.configuration(id)))).toEqual(all);
+      expect(await store.configuration(4_711)).toBeNull();
       expect((await store.configurations(START + HOUR + 1)).map(({ at }) => at)).toEqual([
         START + HOUR,
         START + 2 * HOUR,
