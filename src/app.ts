@@ -44,6 +44,7 @@ import { createSources } from './sources/sources.ts';
 import { StoreRefused } from './store/refused.ts';
 import { openMemoryStore, openSqliteStore } from './store/sqlite.ts';
 
+/** For the command line, which asks the same Prometheus and may name no adapter. */
 export { authorizationOf };
 
 export type App = {

@@ -1,6 +1,4 @@
 // Decides about every alert that was kept: exactly one decision each, in slices, so that a storm keeps nobody waiting.
-import type { LogFields } from '../base/log.ts';
-import { traceIdOf } from '../base/trace.ts';
 import { admit } from '../run/admission.ts';
 import type { Reason } from '../run/reasons.ts';
 import type { Write } from '../run/writes.ts';
@@ -15,6 +13,7 @@ import type { Kept } from './intake.ts';
 import type { Loop } from './loop.ts';
 import { createLoop } from './loop.ts';
 import { inItsTrace, isGone, retryOf, subjectAgain, subjectOf } from './retry.ts';
+import { aboutRun, tellRules } from './telling.ts';
 import { historyByTimePassed } from './time-passed.ts';
 import { contradicted, markIneffective, settlingNear, withdrawResolved } from './withdraw.ts';
 
@@ -339,18 +338,6 @@ export const admitter =
       alsoNotifyId: context.ids.next(),
     });
 
-const aboutRun = (runId: string, { episodeId, component, target, strategy, wishes }: DecisionRequest): LogFields => {
-  const trace = wishes.at(-1)?.plan.traceparent;
-  return {
-    run_id: runId,
-    ...(episodeId === null ? {} : { episode_id: episodeId }),
-    ...(trace === undefined ? {} : { trace_id: traceIdOf(trace) }),
-    component,
-    target,
-    strategy,
-  };
-};
-
 /** Decided without looking at the history any more. */
 const givenUp = (one: Evaluated): Evaluated => ({
   ...one,
@@ -363,22 +350,6 @@ const givenUp = (one: Evaluated): Evaluated => ({
     record: { ...one.request.record, note: 'the history of the component changed during each of the tries' },
   },
 });
-
-const tellRules = (context: EngineContext, one: Evaluated, decided: Extract<Decided, { type: 'decided' }>): void => {
-  for (const shadow of one.shadows) context.telemetry.ruleDecision(shadow, 'shadow');
-  const { rule } = one.request;
-  if (rule === null) return;
-  const { reason } = decided;
-  const verdict =
-    reason === 'shadow'
-      ? 'shadow'
-      : reason === 'escalated'
-        ? 'escalated'
-        : decided.runId === null && reason !== 'observed' && reason !== 'ignored'
-          ? 'held'
-          : 'acted';
-  context.telemetry.ruleDecision(rule, verdict);
-};
 
 type Base = Pick<DecisionRequest, 'origin' | 'caller' | 'alertId' | 'deliveryId' | 'episodeId'>;
 

@@ -5,7 +5,7 @@ import type { Problem } from '../base/failure.ts';
 import type { Actions } from '../port/action.ts';
 import type { ActionStep, Runbook, Step } from '../runbook/runbook.ts';
 import { isApproval } from '../runbook/runbook.ts';
-import { stepKey, stepsOf } from '../run/state.ts';
+import { stepKey, stepsOf } from '../run/steps.ts';
 import type { Source } from '../config-source.ts';
 import { RESERVED } from './canned.ts';
 import type { RunObserved } from './runbook-test.ts';

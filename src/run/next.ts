@@ -6,7 +6,8 @@ import { isApproval } from '../runbook/runbook.ts';
 import type { Outcome, OutcomeCause, Phase } from './events.ts';
 import type { Plan } from './plan.ts';
 import type { RunState, StepState } from './state.ts';
-import { mutated, stepKey, stepsOf, stepState, workedMs } from './state.ts';
+import { mutated, stepState, workedMs } from './state.ts';
+import { stepKey, stepsOf } from './steps.ts';
 
 export type Command =
   | { readonly do: 'start' }

@@ -3,10 +3,10 @@
 import type { FailureKind } from '../base/failure.ts';
 import { IllegalTransition } from '../base/failure.ts';
 import type { JsonObject } from '../base/json.ts';
-import type { ActionStep, Runbook, Step } from '../runbook/runbook.ts';
 import { isApproval } from '../runbook/runbook.ts';
-import type { Outcome, OutcomeCause, Phase, RunEvent, StoredEvent } from './events.ts';
+import type { Outcome, OutcomeCause, RunEvent, StoredEvent } from './events.ts';
 import type { Plan } from './plan.ts';
+import { stepByKey } from './steps.ts';
 
 export type StepStatus =
   | 'pending'
@@ -124,40 +124,6 @@ const INITIAL: RunState = {
   worked: { ms: 0, since: null },
   lastAt: 0,
   recoveries: 0,
-};
-
-export const stepKey = (phase: Phase, id: string): string => `${phase}/${id}`;
-
-/** The steps of a phase in the order in which they run. */
-export const stepsOf = (runbook: Runbook, phase: Phase): readonly Step[] => {
-  switch (phase) {
-    case 'before':
-      return runbook.before;
-    case 'steps':
-      return runbook.steps;
-    case 'on_success':
-      return runbook.onSuccess.steps;
-    case 'on_failure':
-      return runbook.onFailure.steps;
-    case 'on_exhausted':
-      return runbook.onExhausted.steps;
-    case 'rollback':
-      return runbook.rollback ?? [];
-    case 'undo': {
-      const undoable = [...runbook.before, ...runbook.steps].filter(
-        (step): step is ActionStep => !isApproval(step) && step.undo !== null,
-      );
-      return undoable.map((step) => ({ ...(step.undo as ActionStep), id: step.id })).toReversed();
-    }
-    default:
-      return phase satisfies never;
-  }
-};
-
-const stepByKey = (runbook: Runbook, key: string): Step | undefined => {
-  const slash = key.indexOf('/');
-  const phase = key.slice(0, slash) as Phase;
-  return stepsOf(runbook, phase).find((step) => step.id === key.slice(slash + 1));
 };
 
 export const stepState = (state: RunState, key: string): StepState => state.steps.get(key) ?? FRESH_STEP;
