@@ -1,9 +1,10 @@
 // An application as its operations runbook knows it: a breaker that stays open, a release that does not work, a migration
 // that its code does not know, promotions that are stuck. A real repository, the process that serves it, a real database.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import Database from 'better-sqlite3';
+import { serveRepository, shopApplication } from '../test/support/application.ts';
 import { startBreakerApp } from '../test/support/breaker-app.ts';
 import { commit, git, makeRepository } from '../test/support/repository.ts';
 import { startedHere, until } from '../test/support/servers.ts';
@@ -12,11 +13,10 @@ const SOURCE = 'operations-runbook';
 
 export const available = () => null;
 
-export const prepare = async ({ folder, root }) => {
+export const prepare = async ({ folder }) => {
   const servers = startedHere();
   const repository = join(folder, 'repository');
   const database = join(folder, 'shop.db');
-  const portFile = join(folder, 'port');
   mkdirSync(join(folder, 'backups'));
   const inDatabase = (does) => {
     const opened = new Database(database);
@@ -41,15 +41,9 @@ export const prepare = async ({ folder, root }) => {
   });
   makeRepository(repository, [version('v1'), version('v2')]);
   git(repository, 'tag', 'last-good');
-  const app = servers.process({
-    name: 'app',
-    file: process.execPath,
-    args: [join(root, 'test/support/served-app.mjs'), repository, portFile, database],
-    cwd: root,
-  });
-  const url = `http://127.0.0.1:${await until('the application listens', () => readFileSync(portFile, 'utf8'))}`;
+  const served = await serveRepository(servers, { name: 'app', repository, portFile: join(folder, 'port'), database });
+  const { app, url } = served;
   const breakers = await startBreakerApp();
-  const migrate = (verb) => [process.execPath, join(root, 'test/support/migrate.mjs'), verb, database];
   const status = async () => (await fetch(`${url}/health`)).status;
   let releases = 0;
   const release = async (more) => {
@@ -115,47 +109,10 @@ export const prepare = async ({ folder, root }) => {
       },
     },
   ].map((fault) => ({ source: SOURCE, figureMs: null, ...fault }));
+  const { inventory, allow } = shopApplication({ served, folder, repository, database, breakers });
   return {
-    component: {
-      inventory: {
-        static: [
-          {
-            target: 'web',
-            connect: {
-              url,
-              repository,
-              restart: ['/bin/kill', '-HUP', String(app.pid)],
-              database,
-              backups: join(folder, 'backups'),
-              migration_folder: folder,
-              migration_version: migrate('current'),
-              migrate_down: migrate('down'),
-              validation: {
-                commands: [{ name: 'smoke test', argv: ['/usr/bin/test', '-f', join(repository, 'works')] }],
-                endpoints: [{ url: `${url}/version` }],
-              },
-            },
-          },
-          {
-            target: 'breakers',
-            connect: {
-              url: breakers.url,
-              breaker_reset_url: `${breakers.url}/breakers/reset`,
-              dependencies: [{ url: `${url}/version` }],
-              promotions_url: `${breakers.url}/promotions`,
-              reflection_url: `${breakers.url}/reflection`,
-              stage_manager_url: `${breakers.url}/stage-manager`,
-            },
-          },
-        ],
-      },
-      allow: { actions: ['*'] },
-    },
-    allow: {
-      hosts: [new URL(url).host, breakers.host],
-      paths: [folder],
-      commands: ['/usr/bin/git', '/bin/kill', '/usr/bin/test', process.execPath],
-    },
+    component: { inventory, allow: { actions: ['*'] } },
+    allow,
     faults,
     async close() {
       await breakers.close();

@@ -1,13 +1,14 @@
 // A started amends beside a real application: a repository, the process that serves what is checked out in it, its
 // database with a migration command, and breakers and promotions; humans agree by the command line.
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
+import { serveRepository, shopApplication } from '../support/application.ts';
 import { startBreakerApp } from '../support/breaker-app.ts';
 import type { BreakerApp } from '../support/breaker-app.ts';
 import { commit, git, makeRepository } from '../support/repository.ts';
-import { root, startedHere, until } from '../support/servers.ts';
+import { startedHere, until } from '../support/servers.ts';
 import type { Running } from '../support/servers.ts';
 import { resolved, startShipped } from '../support/shipped.ts';
 import type { Shipped } from '../support/shipped.ts';
@@ -41,66 +42,19 @@ beforeEach(async () => {
   opened.close();
   makeRepository(repository, [version('v1'), version('v2', { 'schema.txt': '' })]);
   git(repository, 'tag', 'last-good');
-  app = servers.process({
+  const application = await serveRepository(servers, {
     name: 'app',
-    file: process.execPath,
-    args: [join(root, 'test/support/served-app.mjs'), repository, join(folder, 'port'), database],
-    cwd: root,
-  });
-  const port = await until('the application listens', () => readFileSync(join(folder, 'port'), 'utf8'));
-  url = `http://127.0.0.1:${port}`;
-  breakers = await startBreakerApp();
-  const migrate = (verb: string): string[] => [
-    process.execPath,
-    join(root, 'test/support/migrate.mjs'),
-    verb,
+    repository,
+    portFile: join(folder, 'port'),
     database,
-  ];
+  });
+  ({ app, url } = application);
+  breakers = await startBreakerApp();
+  const { inventory, allow } = shopApplication({ served: application, folder, repository, database, breakers });
   amends = await startShipped(servers, {
     kinds: ['application'],
-    components: {
-      shop: {
-        kind: 'application',
-        inventory: {
-          static: [
-            {
-              target: 'web',
-              connect: {
-                url,
-                repository,
-                restart: ['/bin/kill', '-HUP', String(app.pid)],
-                database,
-                backups: join(folder, 'backups'),
-                migration_folder: folder,
-                migration_version: migrate('current'),
-                migrate_down: migrate('down'),
-                validation: {
-                  commands: [{ name: 'smoke test', argv: ['/usr/bin/test', '-f', join(repository, 'works')] }],
-                  endpoints: [{ url: `${url}/version` }],
-                },
-              },
-            },
-            {
-              target: 'breakers',
-              connect: {
-                url: breakers.url,
-                breaker_reset_url: `${breakers.url}/breakers/reset`,
-                dependencies: [{ url: `${url}/version` }],
-                promotions_url: `${breakers.url}/promotions`,
-                reflection_url: `${breakers.url}/reflection`,
-                stage_manager_url: `${breakers.url}/stage-manager`,
-              },
-            },
-          ],
-        },
-        allow: { actions: ['*'] },
-      },
-    },
-    allow: {
-      hosts: [new URL(url).host, breakers.host],
-      paths: [folder],
-      commands: ['/usr/bin/git', '/bin/kill', '/usr/bin/test', process.execPath],
-    },
+    components: { shop: { kind: 'application', inventory, allow: { actions: ['*'] } } },
+    allow,
   });
 });
 afterEach(async () => {

@@ -1,11 +1,12 @@
 // A planned rollback through shadow, staging and production: three real repositories, each with the process that serves
 // what is checked out in it, a Prometheus that scrapes them, and humans who agree by the command line and by the API.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect } from '@jest/globals';
+import { serveRepository } from '../support/application.ts';
+import type { ServedApplication } from '../support/application.ts';
 import { git, makeRepository } from '../support/repository.ts';
 import { itWith } from '../support/requires.ts';
-import { getJson, root, startedHere, until } from '../support/servers.ts';
+import { getJson, startedHere, until } from '../support/servers.ts';
 import type { Running } from '../support/servers.ts';
 import { resolved, startShipped } from '../support/shipped.ts';
 import type { Row, Shipped } from '../support/shipped.ts';
@@ -13,7 +14,7 @@ import type { Row, Shipped } from '../support/shipped.ts';
 const servers = startedHere();
 const STAGES = ['shadow', 'staging', 'production'] as const;
 type Stage = (typeof STAGES)[number];
-type Place = { readonly repository: string; readonly app: Running; readonly url: string };
+type Place = ServedApplication & { readonly repository: string };
 
 let amends: Shipped | null = null;
 const apps: Running[] = [];
@@ -34,16 +35,9 @@ const place = async (folder: string, stage: Stage): Promise<Place> => {
   const repository = join(folder, stage);
   makeRepository(repository, [version('v1', 0.01), version('v2', 0.02)]);
   git(repository, 'tag', 'last-good', 'HEAD~1');
-  const portFile = join(folder, `${stage}.port`);
-  const app = servers.process({
-    name: stage,
-    file: process.execPath,
-    args: [join(root, 'test/support/served-app.mjs'), repository, portFile],
-    cwd: root,
-  });
-  apps.push(app);
-  const port = await until(`${stage} listens`, () => readFileSync(portFile, 'utf8'));
-  return { repository, app, url: `http://127.0.0.1:${port}` };
+  const served = await serveRepository(servers, { name: stage, repository, portFile: join(folder, `${stage}.port`) });
+  apps.push(served.app);
+  return { repository, ...served };
 };
 
 const begin = async (): Promise<{

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { textOf } from '../support/action-context.ts';
+import { serveRepository } from '../support/application.ts';
 import { startBreakerApp } from '../support/breaker-app.ts';
 import type { BreakerApp } from '../support/breaker-app.ts';
 import { startEngine } from '../support/engine.ts';
@@ -103,20 +104,12 @@ beforeEach(async () => {
   makeRepository(repository, [V('v1'), V('v2', { 'schema.txt': '' })]);
   git(repository, 'tag', 'last-good');
   commit(repository, { 'health.txt': '500', 'version.txt': 'v3', 'schema.txt': '' }, 'a bad release');
-  app = servers.process({
+  ({ app, url } = await serveRepository(servers, {
     name: 'app',
-    file: process.execPath,
-    args: [join(root, 'test/support/served-app.mjs'), repository, join(folder, 'port'), database],
-    cwd: root,
-  });
-  const port = await until('the application listens', () => {
-    try {
-      return readFileSync(join(folder, 'port'), 'utf8');
-    } catch {
-      return app.exited() ? Promise.reject(new Error(app.output())) : null;
-    }
-  });
-  url = `http://127.0.0.1:${port}`;
+    repository,
+    portFile: join(folder, 'port'),
+    database,
+  }));
   [breakers, provider] = await Promise.all([startBreakerApp(), startModelApi()]);
   provider.override = () => ({ json: { ok: true } });
   amends = await startEngine({ config: configFor(), files: {} });
