@@ -29,6 +29,8 @@ export type Case = {
   readonly good: () => Promise<JsonObject> | JsonObject;
   /** The same with which it would take much longer than a second, where there is such a thing. */
   readonly long?: () => Promise<JsonObject> | JsonObject;
+  /** Whether the effect of the long one has reached the other side: called off before that, it may say that nothing happened. */
+  readonly isAtIt?: () => boolean;
 };
 export type Cases = {
   readonly cases: Readonly<Record<string, Case>>;

@@ -8,20 +8,27 @@ type SetKind = 'statefulset' | 'daemonset';
 type Case = {
   readonly good: () => Promise<JsonObject>;
   readonly long?: () => Promise<JsonObject>;
+  readonly isAtIt?: () => boolean;
 };
 export type KubernetesCases = { readonly cases: Readonly<Record<string, Case>>; stop(): Promise<void> };
 
 export const kubernetesCases = (): KubernetesCases => {
   let started: Promise<KubernetesDouble> | null = null;
   let made = 0;
+  let hangs = 0;
+  const isAtIt = (): boolean => hangs > 0;
   /** `hanging`: it takes what changes something, and says nothing. */
   const cluster = async (
     more: JsonObject,
     hanging = false,
   ): Promise<{ double: KubernetesDouble; connect: JsonObject }> => {
     const double = await (started ??= startKubernetes());
-    double.override = ({ method, path }) =>
-      hanging && method !== 'GET' && !path.includes('accessreviews') ? 'hang' : null;
+    hangs = 0;
+    double.override = ({ method, path }) => {
+      if (!hanging || method === 'GET' || path.includes('accessreviews')) return null;
+      hangs += 1;
+      return 'hang';
+    };
     const { url: server, tokenFile: token_file, caFile: ca_file, clusterUid: cluster_uid } = double;
     return { double, connect: { server, token_file, ca_file, cluster_uid, ...more } };
   };
@@ -76,12 +83,12 @@ export const kubernetesCases = (): KubernetesCases => {
     return set(kind, false, 'set:silent');
   };
   const onSets = (kind: SetKind, words: string): Record<string, Case> => ({
-    [`kubernetes.delete-pod on ${words}`]: { good: () => setStuck(kind), long: () => setStuck(kind, true) },
+    [`kubernetes.delete-pod on ${words}`]: { good: () => setStuck(kind), long: () => setStuck(kind, true), isAtIt },
     [`kubernetes.pods on ${words}`]: { good: () => set(kind) },
     [`kubernetes.revisions on ${words}`]: { good: () => set(kind) },
-    [`kubernetes.rollout-restart on ${words}`]: { good: () => set(kind), long: () => set(kind, true) },
+    [`kubernetes.rollout-restart on ${words}`]: { good: () => set(kind), long: () => set(kind, true), isAtIt },
     [`kubernetes.rollout-status on ${words}`]: { good: () => set(kind), long: () => silentSet(kind) },
-    [`kubernetes.rollout-undo on ${words}`]: { good: () => setBack(kind), long: () => setBack(kind, true) },
+    [`kubernetes.rollout-undo on ${words}`]: { good: () => setBack(kind), long: () => setBack(kind, true), isAtIt },
   });
   const stuck = async (hanging = false): Promise<JsonObject> => {
     const input = await rolled(hanging);
@@ -124,21 +131,22 @@ export const kubernetesCases = (): KubernetesCases => {
   };
   return {
     cases: {
-      'kubernetes.cordon': { good: () => onNode(), long: () => onNode(true) },
-      'kubernetes.uncordon': { good: () => onNode(false, true), long: () => onNode(true, true) },
+      'kubernetes.cordon': { good: () => onNode(), long: () => onNode(true), isAtIt },
+      'kubernetes.uncordon': { good: () => onNode(false, true), long: () => onNode(true, true), isAtIt },
       'kubernetes.node': { good: () => onNode() },
-      'kubernetes.delete-pod': { good: () => stuck(), long: () => stuck(true) },
+      'kubernetes.delete-pod': { good: () => stuck(), long: () => stuck(true), isAtIt },
       'kubernetes.pods': { good: () => rolled() },
       'kubernetes.revisions': { good: () => rolled() },
-      'kubernetes.rollout-restart': { good: () => rolled(), long: () => rolled(true) },
+      'kubernetes.rollout-restart': { good: () => rolled(), long: () => rolled(true), isAtIt },
       'kubernetes.rollout-status': { good: () => rolled(), long: broken },
-      'kubernetes.rollout-undo': { good: () => back(), long: () => back(true) },
+      'kubernetes.rollout-undo': { good: () => back(), long: () => back(true), isAtIt },
       'kubernetes.run-job': { good: () => job('works'), long: () => job('hangs') },
       ...onSets('statefulset', 'a stateful set'),
       ...onSets('daemonset', 'a daemon set'),
       'kubernetes.scale': {
         good: async () => ({ ...(await rolled()), replicas: 3 }),
         long: async () => ({ ...(await rolled(true)), replicas: 3 }),
+        isAtIt,
       },
     },
     async stop() {
